@@ -1,0 +1,1 @@
+//! User authentication with JSON Web Tokens for axum.

@@ -1,0 +1,129 @@
+//! Creating an account, and what an account or a page may ask about it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PasswordRules, secret::Password, sessions::RefreshDelivery};
+
+/// `POST /auth/register`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// The address that names the account.
+    #[cfg_attr(feature = "openapi", schema(example = "ada@example.com"))]
+    pub email: String,
+    /// The password, see [`PasswordRules`].
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "violet tractor sings 47 lullabies")
+    )]
+    pub password: Password,
+    /// How a refresh token is to be delivered; none is made where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshDelivery>,
+}
+
+/// `GET /auth/me`: the account of the presented token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Account {
+    /// The account's id, the `sub` of its tokens.
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
+    pub id: String,
+    /// The address as it was typed.
+    pub email: String,
+    /// Whether the address was confirmed.
+    pub email_verified: bool,
+    /// RFC 3339, UTC.
+    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    pub created_at: String,
+}
+
+/// `GET /auth/config`: what a page needs to know before anyone signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuthConfig {
+    /// Whether anybody may create an account.
+    pub registration: Registration,
+    /// How long a password must and may be.
+    pub password: PasswordRules,
+    /// Whether an address has to be confirmed.
+    pub email_verification: EmailVerification,
+    /// Whether mail can be sent.
+    pub mail: bool,
+    /// Ways to sign in.
+    pub methods: Vec<SignInMethod>,
+}
+
+/// Who may create an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Only the operator, with `countersign user create`.
+    Closed,
+    /// A policy that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether an address has to be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EmailVerification {
+    /// Never.
+    Off,
+    /// A policy that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A way to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SignInMethod {
+    /// E-mail and password.
+    Password,
+    /// A way that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_survives_what_a_later_server_adds() {
+        let config: AuthConfig = serde_json::from_str(
+            r#"{"registration":"by_moonlight","password":{"min_length":12,"max_length":99,"x":1},
+                "email_verification":"required","mail":true,"methods":["password","telepathy"],"new":{}}"#,
+        )
+        .unwrap();
+
+        assert_eq!(config.registration, Registration::Unknown);
+        assert_eq!(
+            config.methods,
+            [SignInMethod::Password, SignInMethod::Unknown]
+        );
+        assert_eq!(config.password.min_length, 12);
+    }
+
+    #[test]
+    fn request_with_an_unknown_member_is_refused() {
+        let refused = serde_json::from_str::<RegisterRequest>(
+            r#"{"email":"a@example.com","password":"x","role":"admin"}"#,
+        );
+
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("unknown field `role`")
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Every path, written once: the router mounts these and the pages call them.
+
+/// `POST`: sign in.
+pub const SIGN_IN: &str = "/auth";
+/// `GET`: what is enabled, see [`crate::accounts::AuthConfig`].
+pub const CONFIG: &str = "/auth/config";
+/// `POST`: create an account.
+pub const REGISTER: &str = "/auth/register";
+/// `POST`: end the session of the presented token.
+pub const LOGOUT: &str = "/auth/logout";
+/// `GET`: the account of the presented token.
+pub const ME: &str = "/auth/me";
+/// `GET`, `POST`: the guarded example.
+pub const PROTECTED: &str = "/protected";
+/// `GET`: the public keys that verify our tokens (RFC 7517).
+pub const JWKS: &str = "/.well-known/jwks.json";
+/// `GET`: the process lives.
+pub const HEALTHZ: &str = "/healthz";
+/// `GET`: it can serve.
+pub const READYZ: &str = "/readyz";
+/// `GET`: the OpenAPI 3.1 document of all of the above.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// The pages, each a path of the single-page application.
+pub mod pages {
+    /// Home: who is signed in, and the protected message.
+    pub const HOME: &str = "/";
+    /// Home, by the name that the tutorial gave it.
+    pub const INDEX: &str = "/index";
+    /// The sign-in form.
+    pub const SIGN_IN: &str = "/sign-in";
+    /// The form that creates an account.
+    pub const SIGN_UP: &str = "/sign-up";
+
+    /// Pages that the application has; any other navigation is answered 404.
+    pub const ALL: [&str; 4] = [HOME, INDEX, SIGN_IN, SIGN_UP];
+}
+
+/// `localStorage` key of the raw access token.
+pub const STORAGE_KEY: &str = "jwt";
