@@ -1,0 +1,319 @@
+//! `cargo xtask check`: everything that can be known without running the tests.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::counts::Counts;
+use crate::directions;
+use crate::job::{self, Interrupted, Job};
+use crate::pages;
+use crate::setup::Workspace;
+use crate::ui::{self, Step, Steps};
+use crate::wasm;
+
+const README_LINES: usize = 150;
+const SHOWN_LINES: usize = 100;
+
+/// Runs every check, also after one failed, and says how to mend what did.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    let embed = pages::dist(workspace).join("index.html").is_file();
+    let mut run = Run {
+        workspace,
+        steps: Steps::new(11),
+        counts: Counts::default(),
+    };
+
+    let mut format = workspace.cargo();
+    format.args(["fmt", "--all", "--check"]);
+    run.program(
+        "format",
+        "the sources' form",
+        format,
+        "`cargo fmt --all` mends it",
+    )?;
+
+    run.directions()?;
+    run.texts()?;
+
+    let deny = ["--all-targets", "--", "--deny", "warnings"];
+    let mend = "`cargo clippy --fix --allow-dirty` mends some of them";
+    let mut clippy = workspace.cargo();
+    // The workspace's default members, as in the tests: the same features, compiled once.
+    clippy.arg("clippy").args(deny);
+    run.program("clippy", "lints of server and shared", clippy, mend)?;
+    let mut clippy = workspace.cargo();
+    clippy.args(["clippy", "--package", "xtask"]).args(deny);
+    run.program("clippy-xtask", "lints of xtask", clippy, mend)?;
+    if embed {
+        let mut clippy = workspace.cargo();
+        clippy.args([
+            "clippy",
+            "--package",
+            "countersign",
+            "--package",
+            "countersign-types",
+        ]);
+        clippy
+            .args(["--features", "countersign/embed-ui"])
+            .args(deny);
+        clippy.env("COUNTERSIGN_PAGES", pages::dist(workspace));
+        run.program(
+            "clippy-embed",
+            "lints of the server with its pages",
+            clippy,
+            mend,
+        )?;
+    } else {
+        run.steps
+            .skip("skipped the server with its pages: `cargo xtask pages` builds them");
+        run.counts.skipped += 1;
+    }
+
+    let mut doc = workspace.cargo();
+    doc.args([
+        "doc",
+        "--no-deps",
+        "--document-private-items",
+        "--package",
+        "countersign",
+    ]);
+    doc.args(["--package", "countersign-types"])
+        .env("RUSTDOCFLAGS", "--deny warnings");
+    run.program(
+        "doc",
+        "the documentation",
+        doc,
+        "mend the links and texts that are named",
+    )?;
+
+    run.wasm()?;
+    run.deny()?;
+    Ok(run.close())
+}
+
+#[derive(Debug)]
+struct Run<'a> {
+    workspace: &'a Workspace,
+    steps: Steps,
+    counts: Counts,
+}
+
+impl Run<'_> {
+    /// Checks by a program: its success is the check's.
+    fn program(&mut self, name: &str, title: &str, command: Command, mend: &str) -> Result<()> {
+        let mut step = self.steps.next(title, "");
+        let log = format!("check-{name}");
+        let mut job = Job::start(self.workspace, command, &log)?;
+        if job.wait(self.workspace, &mut step)?.success() {
+            step.done("");
+            self.counts.passed += 1;
+            return Ok(());
+        }
+        step.failed();
+        let log = self.workspace.log(&log)?;
+        job::show_tail(&log, SHOWN_LINES);
+        ui::talk(&format!(
+            "    {mend}; the whole output is in {}",
+            log.display()
+        ));
+        self.counts.failed += 1;
+        Ok(())
+    }
+
+    /// Checks by ourselves: every finding is a line.
+    fn findings(&mut self, step: Step, findings: &[String]) {
+        if findings.is_empty() {
+            step.done("");
+            self.counts.passed += 1;
+            return;
+        }
+        step.failed();
+        for finding in findings {
+            ui::talk(&format!("    {finding}"));
+        }
+        self.counts.failed += 1;
+    }
+
+    fn directions(&mut self) -> Result<()> {
+        let step = self.steps.next("who may call whom", "");
+        let sources = directions::read(&self.workspace.root)?;
+        let findings: Vec<String> = directions::violations(&sources)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        self.findings(step, &findings);
+        Ok(())
+    }
+
+    fn texts(&mut self) -> Result<()> {
+        let step = self.steps.next("README and lock files", "");
+        let read = |name: &str| {
+            let path = self.workspace.root.join(name);
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+        };
+        let mut findings = Vec::new();
+        match read("README.md") {
+            Ok(readme) => {
+                let lines = readme.lines().count();
+                if lines > README_LINES {
+                    findings.push(format!(
+                        "README.md has {lines} lines; more than {README_LINES} are not read: move \
+                         some into docs/"
+                    ));
+                }
+            }
+            Err(error) => findings.push(format!("{error:#}")),
+        }
+        let files = job::output_of(self.workspace.command("git").args(["ls-files"]));
+        for name in files.unwrap_or_default().lines() {
+            if is_lock_file(name) {
+                findings.extend(foreign_hosts(name, &read(name)?));
+            }
+        }
+        self.findings(step, &findings);
+        Ok(())
+    }
+
+    fn wasm(&mut self) -> Result<()> {
+        let compiler = match wasm::ensure(self.workspace, &mut self.steps) {
+            Ok(compiler) => compiler,
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => {
+                ui::talk(&format!("    {error:#}"));
+                self.counts.failed += 1;
+                return Ok(());
+            }
+        };
+        let mut lint = wasm::cargo(self.workspace, &compiler)?;
+        let packages = [
+            "--package",
+            "countersign-leptos",
+            "--package",
+            "countersign-types",
+        ];
+        let (name, title) = if compiler.is_own() {
+            lint.arg("clippy");
+            ("clippy-wasm", "lints of pages and shared for WebAssembly")
+        } else {
+            // Debian's compiler for browsers comes without clippy.
+            lint.arg("check").env("RUSTFLAGS", "--deny warnings");
+            (
+                "check-wasm",
+                "warnings of pages and shared for WebAssembly (clippy is not there)",
+            )
+        };
+        lint.args(packages).args(["--target", wasm::TARGET]);
+        if compiler.is_own() {
+            lint.args(["--all-targets", "--", "--deny", "warnings"]);
+        }
+        self.program(name, title, lint, "mend what is named")?;
+
+        let mut doc = wasm::cargo(self.workspace, &compiler)?;
+        doc.args([
+            "doc",
+            "--no-deps",
+            "--document-private-items",
+            "--target",
+            wasm::TARGET,
+        ]);
+        doc.args(["--package", "countersign-leptos"])
+            .env("RUSTDOCFLAGS", "--deny warnings");
+        self.program(
+            "doc-wasm",
+            "the documentation of the pages",
+            doc,
+            "mend what is named",
+        )
+    }
+
+    fn deny(&mut self) -> Result<()> {
+        let there = job::output_of(self.workspace.cargo().args(["deny", "--version"])).is_some();
+        if !there {
+            self.steps
+                .skip("skipped licences and advisories: `cargo install cargo-deny` for them");
+            self.counts.skipped += 1;
+            return Ok(());
+        }
+        let mut deny = self.workspace.cargo();
+        deny.args([
+            "deny",
+            "--workspace",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+            "advisories",
+        ]);
+        self.program(
+            "deny",
+            "licences, sources and advisories",
+            deny,
+            "deny.toml says why",
+        )
+    }
+
+    fn close(&self) -> ExitCode {
+        ui::say("");
+        ui::say(&self.counts.to_string());
+        if self.counts.is_good() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_lock_file(name: &str) -> bool {
+    name.ends_with("Cargo.lock") || name.ends_with("package-lock.json")
+}
+
+/// Download addresses other than the public registries': they work on one machine only.
+fn foreign_hosts(name: &str, text: &str) -> Vec<String> {
+    const PUBLIC: [&str; 2] = [
+        "https://github.com/rust-lang/crates.io-index",
+        "https://registry.npmjs.org/",
+    ];
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| {
+            let line = line.trim_start();
+            line.starts_with("source = ") || line.starts_with("\"resolved\": ")
+        })
+        .filter(|(_, line)| !PUBLIC.iter().any(|public| line.contains(public)))
+        .map(|(index, line)| {
+            format!(
+                "{name}:{}: {} is no public registry",
+                index + 1,
+                line.trim()
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_registry_in_a_lock_file_is_found() {
+        let text = "source = \"registry+https://github.com/rust-lang/crates.io-index\"\n\
+                    source = \"registry+https://mirror.example/index\"\n\
+                    \"resolved\": \"https://registry.npmjs.org/x/-/x-1.0.0.tgz\",\n\
+                    \"resolved\": \"https://npm.example/x-1.0.0.tgz\",\n\
+                    \"funding\": \"https://elsewhere.example\",\n";
+
+        let found = foreign_hosts("Cargo.lock", text);
+
+        assert_eq!(found.len(), 2);
+        assert!(found[0].starts_with("Cargo.lock:2: "));
+        assert!(found[1].starts_with("Cargo.lock:4: "));
+    }
+
+    #[test]
+    fn lock_files_are_known_by_name() {
+        assert!(is_lock_file("Cargo.lock") && is_lock_file("frontend/x/package-lock.json"));
+        assert!(!is_lock_file("package.json"));
+    }
+}
