@@ -1,0 +1,129 @@
+//! HTTP of accounts.
+
+use axum::{extract::State, response::IntoResponse};
+use countersign_types::{
+    Email, FieldProblem, Problem,
+    accounts::{
+        Account as AccountResponse, AuthConfig, EmailVerification, RegisterRequest,
+        Registration as RegistrationPolicy, SignInMethod,
+    },
+    routes,
+    sessions::TokenResponse,
+};
+use http::StatusCode;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Account, NewAccount, Registration};
+use crate::{
+    app::App,
+    error::Error,
+    extract::{ClientAddress, Json},
+    no_store::NoStore,
+    sessions::GateError,
+    store::AccountId,
+    token::Claims,
+};
+
+/// Everything below `/auth` about accounts.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(config))
+        .routes(routes!(register))
+        .routes(routes!(me))
+}
+
+/// What a page needs to know before anyone signs in.
+#[utoipa::path(
+    get,
+    path = routes::CONFIG,
+    tag = "accounts",
+    responses((status = 200, description = "What is enabled", body = AuthConfig)),
+)]
+async fn config(State(app): State<App>) -> impl IntoResponse {
+    NoStore(AuthConfig {
+        registration: match app.registration {
+            Registration::Open => RegistrationPolicy::Open,
+            Registration::Closed => RegistrationPolicy::Closed,
+        },
+        password: app.password_rules,
+        email_verification: EmailVerification::Off,
+        mail: false,
+        methods: vec![SignInMethod::Password],
+    })
+}
+
+/// Creates an account and signs it in.
+#[utoipa::path(
+    post,
+    path = routes::REGISTER,
+    tag = "accounts",
+    request_body = RegisterRequest,
+    responses(
+        (status = 201, description = "The account is made and signed in", body = TokenResponse),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Registration is closed", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The address is taken", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many registrations", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, or the database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn register(
+    State(app): State<App>,
+    from: ClientAddress,
+    Json(request): Json<RegisterRequest>,
+) -> Result<impl IntoResponse, Error> {
+    let new = parse(&app, request)?;
+    let issued = super::register(&app, new, from.prefix()).await?;
+    Ok((StatusCode::CREATED, NoStore(TokenResponse::from(issued))))
+}
+
+/// Reports every field that does not hold at once, so that nobody mends a form twice.
+fn parse(app: &App, request: RegisterRequest) -> Result<NewAccount, Error> {
+    let email = Email::parse(&request.email);
+    let mut errors = Vec::new();
+    if let Err(error) = &email {
+        errors.push(FieldProblem::new("/email", error.code(), error.to_string()));
+    }
+    // Without an address there is still a length to check; nobody's address is a NUL.
+    let compare_with = email.clone().unwrap_or_else(|_| Email::nobody());
+    match NewAccount::new(&app.password_rules, compare_with, request.password) {
+        Ok(new) if errors.is_empty() => return Ok(new),
+        Ok(_) => {}
+        Err(error) => {
+            errors.push(FieldProblem::new("/password", error.code(), error.to_string()));
+        }
+    }
+    Err(Error::Fields(errors))
+}
+
+/// The account of the presented token.
+#[utoipa::path(
+    get,
+    path = routes::ME,
+    tag = "accounts",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The account", body = AccountResponse),
+        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn me(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {
+    let mut tx = app.db.read().await?;
+    let account = super::find(&mut tx, AccountId::from(claims.sub)).await?;
+    Ok(NoStore(AccountResponse::from(account.ok_or(GateError::Ended)?)))
+}
+
+impl From<Account> for AccountResponse {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: account.email,
+            email_verified: account.email_verified_at.is_some(),
+            created_at: account.created_at.to_string(),
+        }
+    }
+}

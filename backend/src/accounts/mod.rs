@@ -1,0 +1,191 @@
+//! Accounts: making them and finding them.
+
+pub mod http;
+mod store;
+
+use countersign_types::{Email, Password, PasswordError, PasswordRules};
+
+use crate::{
+    app::App,
+    limits::{AddressPrefix, Limited},
+    password::{self, HashError, PasswordHash},
+    rng,
+    sessions::{self, IssueError, Issued},
+    store::{AccountId, StoreError, Timestamp, Tx},
+};
+
+/// Somebody who can sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id, for ever.
+    pub id: AccountId,
+    /// Its address as it was typed.
+    pub email: String,
+    /// When the address was confirmed.
+    pub email_verified_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An account with what its password is checked against.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The account.
+    pub account: Account,
+    /// Its password's hash.
+    pub password_hash: PasswordHash,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// The operator, with `countersign user create`.
+    Closed,
+}
+
+/// An address and a password that may become an account: both hold their rules.
+#[derive(Debug)]
+pub struct NewAccount {
+    email: Email,
+    password: Password,
+}
+
+impl NewAccount {
+    /// Checks the password against the rules and the list of common ones.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError`] says which rule does not hold.
+    pub fn new(
+        rules: &PasswordRules,
+        email: Email,
+        password: Password,
+    ) -> Result<Self, PasswordError> {
+        password::check_new(rules, password.expose(), &email)?;
+        Ok(Self { email, password })
+    }
+}
+
+/// Why no account was made.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Only the operator makes accounts here.
+    #[error("registration is closed")]
+    Closed,
+    /// The address has an account.
+    #[error("the address is taken")]
+    EmailTaken,
+    /// Too many from there.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    /// The password could not be hashed now.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The account was made, but no token could be.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+/// Makes an account by its owner's wish and signs it in, where registration is open.
+///
+/// # Errors
+///
+/// [`RegisterError`] says why there is no new account.
+pub async fn register(
+    app: &App,
+    new: NewAccount,
+    from: AddressPrefix,
+) -> Result<Issued, RegisterError> {
+    if app.registration != Registration::Open {
+        return Err(RegisterError::Closed);
+    }
+    app.limits.register(&new.email, from)?;
+    // Asked before hashing, so that a taken address costs no processor time; whoever registers it
+    // meanwhile is caught by the insert.
+    let mut tx = app.db.read().await?;
+    let taken = find_credentials(&mut tx, &new.email).await?.is_some();
+    drop(tx);
+    if taken {
+        return Err(RegisterError::EmailTaken);
+    }
+
+    let hash = app.hasher.hash(new.password.expose()).await?;
+    let mut tx = app.db.write().await?;
+    let account = create(&mut tx, app, &new.email, &hash).await?;
+    let session = sessions::start(&mut tx, app, account.id).await?;
+    tx.commit().await?;
+    Ok(sessions::issue(app, &account, &session)?)
+}
+
+/// Makes an account by the operator's wish, whatever the policy says.
+///
+/// # Errors
+///
+/// [`RegisterError`] where the address is taken or something failed.
+pub async fn create_by_operator(app: &App, new: NewAccount) -> Result<Account, RegisterError> {
+    let hash = app.hasher.hash(new.password.expose()).await?;
+    let mut tx = app.db.write().await?;
+    let account = create(&mut tx, app, &new.email, &hash).await?;
+    tx.commit().await?;
+    Ok(account)
+}
+
+async fn create(
+    tx: &mut Tx,
+    app: &App,
+    email: &Email,
+    hash: &PasswordHash,
+) -> Result<Account, RegisterError> {
+    let now = app.clock.now();
+    let account = Account {
+        id: rng::id(now).into(),
+        email: email.as_str().to_owned(),
+        email_verified_at: None,
+        created_at: now,
+    };
+    if store::insert(tx, &account, &email.key(), hash).await? {
+        Ok(account)
+    } else {
+        Err(RegisterError::EmailTaken)
+    }
+}
+
+/// The account of an address, with its hash.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn find_credentials(
+    tx: &mut Tx,
+    email: &Email,
+) -> Result<Option<Credentials>, StoreError> {
+    store::find_credentials(tx, &email.key()).await
+}
+
+/// The account of an id.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn find(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
+    store::find(tx, id).await
+}
+
+/// Replaces a hash by one of today's parameters, unless it was replaced meanwhile.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn rehash(
+    tx: &mut Tx,
+    id: AccountId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<(), StoreError> {
+    store::replace_hash(tx, id, old, new).await
+}

@@ -1,0 +1,183 @@
+//! The only place where the parts meet.
+
+use std::{fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
+
+use countersign_types::PasswordRules;
+use ipnet::IpNet;
+
+use crate::{
+    accounts::Registration,
+    assets::Assets,
+    clock::Clock,
+    config::Config,
+    keys::{self, KeysError},
+    limits::Limits,
+    password::Hasher,
+    sessions::Liveness,
+    store::{Db, OpenError},
+    token::{Algorithm, KeyError, PublicKeys, Signer, SigningKey, Verifier},
+};
+
+/// The database's file name in the data folder.
+pub const DATABASE_FILE: &str = "countersign.db";
+
+/// Everything a request may need. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What [`App`] shares.
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Hashes and verifies passwords.
+    pub hasher: Hasher,
+    /// How often somebody may try.
+    pub limits: Limits,
+    /// Issues tokens.
+    pub signer: Signer,
+    /// Accepts tokens.
+    pub verifier: Verifier,
+    /// Which sessions are known to live or to have ended.
+    pub liveness: Liveness,
+    /// How long a password must and may be.
+    pub password_rules: PasswordRules,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// The pages.
+    pub assets: Assets,
+    /// Peers whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether the outside speaks `https`.
+    pub https: bool,
+    /// Whether this start made the signing key.
+    pub key_created: bool,
+}
+
+/// Why the parts could not be put together. Every one of these stops the start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made or entered.
+    #[error("cannot use the data folder {folder}: choose another with --data-dir")]
+    DataDir {
+        /// Which folder.
+        folder: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The configured secret is no key.
+    #[error("`token.secret` is no key")]
+    Secret(#[from] KeyError),
+    /// The hashing threads did not start.
+    #[error("the hashing threads could not be started")]
+    Threads(#[source] std::io::Error),
+    /// Embedded or built pages that cannot be read.
+    #[error("the pages cannot be read")]
+    Pages(#[source] std::io::Error),
+}
+
+impl App {
+    /// Opens the database, migrates it, loads or makes the keys and starts the hashing threads.
+    ///
+    /// `port` is the one that was bound; issuer and audience follow it where neither they nor
+    /// `public_url` are configured.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing.
+    pub async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        port: u16,
+    ) -> Result<Self, StartError> {
+        make_private_folder(&config.data_dir)?;
+        let db = match &config.database_url {
+            Some(url) => Db::open(url.expose()).await?,
+            None => Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?,
+        };
+
+        let (key, key_created) = match (&config.token.secret, config.token.algorithm) {
+            (Some(secret), Algorithm::Hs256) => {
+                (SigningKey::from_secret(secret.expose().as_bytes())?, false)
+            }
+            (_, algorithm) => {
+                let master = config.master_key.clone();
+                let loaded =
+                    keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?;
+                (loaded.key, loaded.created)
+            }
+        };
+        let issuer = config.issuer(port);
+        let audience = config.audience(port);
+        let access_ttl = config.token.access_ttl;
+        let verifier = Verifier {
+            keys: PublicKeys::from_iter([key.verifying_key()?]),
+            issuer: issuer.clone(),
+            audience: audience.clone(),
+            leeway: config.token.leeway,
+            access_ttl,
+        };
+        Ok(Self(Arc::new(Parts {
+            limits: Limits::new(Arc::clone(&clock), config.limits.scale),
+            db,
+            clock,
+            hasher: Hasher::start().map_err(StartError::Threads)?,
+            signer: Signer { key, issuer, audience, access_ttl },
+            verifier,
+            liveness: Liveness::default(),
+            password_rules: PasswordRules {
+                min_length: config.password.min_length,
+                max_length: PasswordRules::MAX_LENGTH,
+            },
+            registration: config.registration,
+            assets: Assets::load().map_err(StartError::Pages)?,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            https: config.public_url.as_ref().is_some_and(|url| url.is_https()),
+            key_created,
+        })))
+    }
+}
+
+impl Parts {
+    /// The longest that any token issued so far can still be accepted.
+    pub fn longest_token_life(&self) -> Duration {
+        self.verifier.access_ttl + self.verifier.leeway + Duration::from_secs(1)
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Accounts and keys are nobody else's business: 0700 where the folder is ours to make.
+fn make_private_folder(folder: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| {
+        StartError::DataDir { folder: folder.display().to_string(), source }
+    })
+}

@@ -1,0 +1,319 @@
+//! The only place where an error becomes HTTP: its problem, its challenge, one line in the log.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use countersign_types::{FieldProblem, Problem, ProblemCode, problem::CONTENT_TYPE};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    accounts::RegisterError,
+    extract::BodyError,
+    limits::Limited,
+    password::HashError,
+    sessions::{GateError, IssueError, SignInError},
+    store::StoreError,
+    token::Rejection,
+};
+
+/// Who challenges, in every `WWW-Authenticate` (RFC 9110 §11.5).
+const REALM: &str = "countersign";
+/// How long to wait where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Everything that can go wrong with a request.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No token was presented.
+    #[error("no token was presented")]
+    TokenMissing,
+    /// The presented token is not acceptable.
+    #[error(transparent)]
+    Token(#[from] Rejection),
+    /// The token is genuine, but its session is not live, or nobody can say.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// More than one `Authorization` header, or one that is no text.
+    #[error("malformed Authorization")]
+    MalformedAuthorization,
+    /// Nobody was signed in.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// No account was made.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The body could not be read.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Fields that parse but do not hold.
+    #[error("some fields do not hold")]
+    Fields(Vec<FieldProblem>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing is at this path.
+    #[error("nothing is at this path")]
+    NotFound,
+    /// The path exists, the method does not.
+    #[error("the method is not allowed")]
+    MethodNotAllowed,
+    /// `Host` is missing, repeated, or empty.
+    #[error("no single Host")]
+    MalformedHost,
+    /// The path and query are too long.
+    #[error("the address is too long")]
+    UriTooLong,
+    /// The request took longer than any should.
+    #[error("the request took too long")]
+    TimedOut,
+    /// A handler panicked.
+    #[error("a handler panicked")]
+    Panicked,
+}
+
+/// What goes into `WWW-Authenticate`.
+enum Challenge {
+    None,
+    /// No token, or credentials of another kind: no error code (RFC 6750 §3.1).
+    Bare,
+    /// A token was sent that is not acceptable.
+    InvalidToken(&'static str),
+    /// The request itself is wrong.
+    InvalidRequest(&'static str),
+}
+
+impl Error {
+    /// One arm an error, so that a new one cannot be forgotten.
+    fn problem(&self) -> (Problem, Challenge) {
+        use ProblemCode as Code;
+
+        let bad_token = |code, detail: &'static str, description| {
+            (Problem::new(code, detail), Challenge::InvalidToken(description))
+        };
+        let plain = |code, detail: &str| (Problem::new(code, detail), Challenge::None);
+        match self {
+            Self::TokenMissing => (
+                Problem::new(
+                    Code::TokenMissing,
+                    "Send an access token in the header «Authorization: Bearer …». \
+                     POST /auth gives one.",
+                ),
+                Challenge::Bare,
+            ),
+            Self::Token(Rejection::Expired) => bad_token(
+                Code::TokenExpired,
+                "This access token has expired. Sign in again.",
+                "The access token expired",
+            ),
+            Self::Token(_) => bad_token(
+                Code::TokenInvalid,
+                "This is no access token that this server accepts. Sign in again.",
+                "The access token is invalid",
+            ),
+            Self::Gate(GateError::Ended)
+            | Self::SignIn(SignInError::Issue(IssueError::Gate(GateError::Ended)))
+            | Self::Register(RegisterError::Issue(IssueError::Gate(GateError::Ended))) => bad_token(
+                Code::TokenRevoked,
+                "The session of this access token has ended. Sign in again.",
+                "The session has ended",
+            ),
+            Self::MalformedAuthorization => (
+                Problem::new(
+                    Code::InvalidRequest,
+                    "Send exactly one Authorization header, in ASCII.",
+                ),
+                Challenge::InvalidRequest("More than one way of presenting a token"),
+            ),
+            Self::SignIn(SignInError::InvalidCredentials) => (
+                Problem::new(
+                    Code::InvalidCredentials,
+                    "E-mail and password do not fit. Check both and try again.",
+                ),
+                Challenge::Bare,
+            ),
+            Self::Register(RegisterError::Closed) => plain(
+                Code::RegistrationClosed,
+                "Nobody can create an account here by themselves. Ask the operator for one.",
+            ),
+            Self::Register(RegisterError::EmailTaken) => {
+                let detail = "This address has an account already. Sign in instead.";
+                let mut problem = Problem::new(Code::EmailTaken, detail);
+                problem.errors.push(FieldProblem::new("/email", "email_taken", detail));
+                (problem, Challenge::None)
+            }
+            Self::SignIn(SignInError::Limited(limited))
+            | Self::Register(RegisterError::Limited(limited)) => (limits(*limited), Challenge::None),
+            Self::SignIn(SignInError::Hash(error)) | Self::Register(RegisterError::Hash(error)) => {
+                (hashing(error), Challenge::None)
+            }
+            Self::Store(error)
+            | Self::Gate(GateError::Store(error))
+            | Self::SignIn(
+                SignInError::Store(error)
+                | SignInError::Issue(IssueError::Gate(GateError::Store(error))),
+            )
+            | Self::Register(
+                RegisterError::Store(error)
+                | RegisterError::Issue(IssueError::Gate(GateError::Store(error))),
+            ) => (storage(error), Challenge::None),
+            Self::SignIn(SignInError::Issue(IssueError::Sign(_)))
+            | Self::Register(RegisterError::Issue(IssueError::Sign(_)))
+            | Self::Panicked => (internal(), Challenge::None),
+            Self::Body(error) => (error.problem(), Challenge::None),
+            Self::Fields(errors) => (Problem::fields(errors.clone()), Challenge::None),
+            Self::NotFound => plain(Code::NotFound, "Nothing is at this path."),
+            Self::MethodNotAllowed => plain(
+                Code::MethodNotAllowed,
+                "This path does not take this method. The Allow header lists those it takes.",
+            ),
+            Self::MalformedHost => {
+                plain(Code::InvalidRequest, "Send exactly one Host header (RFC 9112 §3.2).")
+            }
+            Self::UriTooLong => plain(Code::UriTooLong, "Path and query may have 8192 bytes."),
+            Self::TimedOut => (
+                Problem {
+                    retry_after: Some(RETRY_AFTER.as_secs()),
+                    ..Problem::new(Code::Unavailable, "This took too long. Try again in a moment.")
+                },
+                Challenge::None,
+            ),
+        }
+    }
+}
+
+fn limits(limited: Limited) -> Problem {
+    let seconds = whole_seconds(limited.retry_after);
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    Problem {
+        retry_after: Some(seconds),
+        ..Problem::new(
+            ProblemCode::RateLimited,
+            format!("That were too many attempts. Try again in {seconds} {unit}."),
+        )
+    }
+}
+
+/// Rounded up, since `Retry-After: 0` invites the next refusal.
+fn whole_seconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() > 0 { seconds.saturating_add(1) } else { seconds.max(1) }
+}
+
+fn hashing(error: &HashError) -> Problem {
+    match error {
+        HashError::Overloaded | HashError::Stopped => Problem {
+            retry_after: Some(RETRY_AFTER.as_secs()),
+            ..Problem::new(
+                ProblemCode::Overloaded,
+                "More people are signing in than can be checked at once. Try again in a moment.",
+            )
+        },
+        HashError::Malformed => internal(),
+    }
+}
+
+fn storage(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) => Problem {
+            retry_after: Some(RETRY_AFTER.as_secs()),
+            ..Problem::new(
+                ProblemCode::Unavailable,
+                "The database does not answer. Try again in a moment.",
+            )
+        },
+        StoreError::Internal(_) => internal(),
+    }
+}
+
+fn internal() -> Problem {
+    Problem::new(
+        ProblemCode::InternalError,
+        "Something went wrong here. The log has it under the request id.",
+    )
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (problem, challenge) = self.problem();
+        if problem.status >= 500 {
+            tracing::error!(
+                problem.code = problem.code.as_str(),
+                error = %Chain(&self),
+                "request failed"
+            );
+        }
+        let mut response = problem_response(problem);
+        let challenge = match challenge {
+            Challenge::None => return response,
+            Challenge::Bare => format!("Bearer realm=\"{REALM}\""),
+            Challenge::InvalidToken(description) => format!(
+                "Bearer realm=\"{REALM}\", error=\"invalid_token\", \
+                 error_description=\"{description}\""
+            ),
+            Challenge::InvalidRequest(description) => format!(
+                "Bearer realm=\"{REALM}\", error=\"invalid_request\", \
+                 error_description=\"{description}\""
+            ),
+        };
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// A problem as an answer. It goes along as an extension, so that a fault of ours can be given its
+/// request id on the way out.
+pub(crate) fn problem_response(problem: Problem) -> Response {
+    let status =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = (
+        status,
+        [
+            (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ],
+        body,
+    )
+        .into_response();
+    if let Some(seconds) = problem.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response.extensions_mut().insert(problem);
+    response
+}
+
+/// An error with everything that caused it, for the log.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // A transparent error repeats its source's words.
+            if text != last {
+                write!(f, ": {text}")?;
+            }
+            last = text;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_time_is_rounded_up_and_never_zero() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(60)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(60)), 60);
+    }
+}

@@ -1,0 +1,237 @@
+//! Signing keys at rest: made at first start, kept in the database, their private part sealed with
+//! the master key.
+
+mod seal;
+mod store;
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+pub use self::seal::MasterKey;
+use crate::{
+    clock::Clock,
+    rng,
+    store::{Db, StoreError},
+    token::{Algorithm, KeyError, PrivateKey, SigningKey},
+};
+
+/// The master key's file name in the data folder.
+pub const MASTER_KEY_FILE: &str = "master.key";
+
+/// Why there is no key to sign with. Every one of these stops the start: new keys are never made
+/// over existing ones.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The database has keys, but what opens them is missing.
+    #[error(
+        "the database has signing keys, but there is no master key: put the file back at {path}, \
+         or give it as `master_key`"
+    )]
+    MasterKeyMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The master key is not the one that sealed the keys.
+    #[error(
+        "the master key does not open the signing keys of this database: it belongs to another \
+         one, or was replaced"
+    )]
+    WrongMasterKey,
+    /// The file is not 32 bytes in base64.
+    #[error("{path} is not a master key: 32 bytes in base64 are expected")]
+    MasterKeyMalformed {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Somebody else may read the file.
+    #[error("{path} can be read by others (mode {mode:o}): chmod 600 {path}")]
+    MasterKeyExposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file cannot be read or made.
+    #[error("cannot use the master key at {path}")]
+    MasterKeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A stored key is damaged, or the crypto library failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The key that signs, and whether it was just made.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The key.
+    pub key: SigningKey,
+    /// Whether this start made it.
+    pub created: bool,
+}
+
+/// The signing key of an algorithm: the stored one, or a new one where there is none.
+///
+/// `configured` is the master key from the configuration; without one it is the file in `folder`,
+/// which is made together with the first key.
+///
+/// # Errors
+///
+/// [`KeysError`] where keys exist that cannot be opened, or none can be made.
+pub async fn load_or_create(
+    db: &Db,
+    clock: &dyn Clock,
+    configured: Option<MasterKey>,
+    folder: &Path,
+    algorithm: Algorithm,
+) -> Result<Loaded, KeysError> {
+    let mut tx = db.read().await?;
+    let any = store::any(&mut tx).await?;
+    let stored = store::find_signing(&mut tx, algorithm).await?;
+    drop(tx);
+
+    let path = folder.join(MASTER_KEY_FILE);
+    let master = match configured {
+        Some(master) => master,
+        None => match read_master_key(&path)? {
+            Some(master) => master,
+            None if any => return Err(KeysError::MasterKeyMissing { path }),
+            None => create_master_key(&path)?,
+        },
+    };
+    if let Some(stored) = stored {
+        let key = open(&master, algorithm, &stored)?;
+        return Ok(Loaded { key, created: false });
+    }
+
+    let private = PrivateKey::generate(algorithm)?;
+    let key = private.signing_key()?;
+    let sealed = master.seal(key.kid(), private.pkcs8());
+    let mut tx = db.write().await?;
+    let created =
+        store::insert_signing(&mut tx, key.kid(), algorithm, &sealed, clock.now()).await?;
+    // Another instance may have been faster; then its key is everybody's.
+    let stored = store::find_signing(&mut tx, algorithm).await?;
+    tx.commit().await?;
+    match stored {
+        Some(stored) if !created => {
+            Ok(Loaded { key: open(&master, algorithm, &stored)?, created: false })
+        }
+        _ => Ok(Loaded { key, created }),
+    }
+}
+
+fn open(
+    master: &MasterKey,
+    algorithm: Algorithm,
+    stored: &store::StoredKey,
+) -> Result<SigningKey, KeysError> {
+    let pkcs8 = master.open(&stored.kid, &stored.sealed).ok_or(KeysError::WrongMasterKey)?;
+    let key = PrivateKey::from_pkcs8(algorithm, pkcs8).signing_key()?;
+    // The row's name is bound into the seal and is the key's own thumbprint.
+    if key.kid() == stored.kid { Ok(key) } else { Err(KeyError::Malformed.into()) }
+}
+
+fn read_master_key(path: &Path) -> Result<Option<MasterKey>, KeysError> {
+    let failed = |source| KeysError::MasterKeyFile { path: path.to_owned(), source };
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(failed)?,
+    };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::MasterKeyExposed { path: path.to_owned(), mode });
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    MasterKey::from_base64(text.trim())
+        .map(Some)
+        .ok_or_else(|| KeysError::MasterKeyMalformed { path: path.to_owned() })
+}
+
+/// Makes the file so that a crash leaves either no file or a whole one, and two starts at once
+/// agree: written beside, flushed, and linked to its name, which fails where the name is taken.
+fn create_master_key(path: &Path) -> Result<MasterKey, KeysError> {
+    let failed = |source| KeysError::MasterKeyFile { path: path.to_owned(), source };
+    let bytes = Zeroizing::new(rng::bytes::<32>());
+    let mut text = Zeroizing::new(STANDARD.encode(*bytes));
+    text.push('\n');
+
+    let beside = path.with_extension(format!("key.{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    let written = write().and_then(|()| match fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    // Whatever happened, the file beside has served; that it may already be gone is no matter.
+    drop(fs::remove_file(&beside));
+    written.map_err(failed)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    read_master_key(path)?.ok_or_else(|| KeysError::MasterKeyMissing { path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn master_key_file_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+
+        let first = create_master_key(&path).unwrap();
+        let second = create_master_key(&path).unwrap();
+
+        let sealed = first.seal("kid", b"private");
+        assert_eq!(second.open("kid", &sealed).unwrap().as_slice(), b"private");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn master_key_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+        create_master_key(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+
+        let refused = read_master_key(&path).unwrap_err();
+
+        assert!(refused.to_string().contains("(mode 644): chmod 600"), "{refused}");
+    }
+
+    #[test]
+    fn damaged_master_key_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+        for text in ["", "short", "!!!!", &STANDARD.encode([1; 31]), &STANDARD.encode([1; 33])] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+
+            let refused = read_master_key(&path).unwrap_err();
+
+            assert!(matches!(refused, KeysError::MasterKeyMalformed { .. }), "{text:?}");
+        }
+    }
+}

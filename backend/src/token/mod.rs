@@ -1,0 +1,23 @@
+//! The token layer: claims, keys, signing, verifying, JWKS.
+//!
+//! Pure: no axum, no sqlx, no tokio, no clock. The time is an argument, and nothing here asks
+//! whether a session still lives; that is [`crate::sessions::gate`]'s matter.
+
+mod claims;
+mod keys;
+mod sign;
+mod verify;
+
+pub use self::{
+    claims::Claims,
+    keys::{Algorithm, KeyError, PrivateKey, PublicKeys, SigningKey, VerifyingKey},
+    sign::{SignError, Signer, Subject},
+    verify::{Rejection, Verifier},
+};
+
+/// The `typ` of access tokens (RFC 9068 §2.1): no other kind of token carries it, so none can be
+/// mistaken for one.
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
