@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     accounts::RegisterError,
     extract::BodyError,
+    health::NotReady,
     limits::Limited,
     password::HashError,
     sessions::{GateError, IssueError, SignInError},
@@ -51,6 +52,9 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Requests cannot be served yet, or not any more.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// Nothing is at this path.
     #[error("nothing is at this path")]
     NotFound,
@@ -146,7 +150,9 @@ impl Error {
             Self::SignIn(SignInError::Hash(error)) | Self::Register(RegisterError::Hash(error)) => {
                 (hashing(error), Challenge::None)
             }
+            Self::NotReady(NotReady::Slow) => (unavailable(), Challenge::None),
             Self::Store(error)
+            | Self::NotReady(NotReady::Store(error))
             | Self::Gate(GateError::Store(error))
             | Self::SignIn(
                 SignInError::Store(error)
@@ -214,14 +220,18 @@ fn hashing(error: &HashError) -> Problem {
 
 fn storage(error: &StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(_) => Problem {
-            retry_after: Some(RETRY_AFTER.as_secs()),
-            ..Problem::new(
-                ProblemCode::Unavailable,
-                "The database does not answer. Try again in a moment.",
-            )
-        },
+        StoreError::Unavailable(_) => unavailable(),
         StoreError::Internal(_) => internal(),
+    }
+}
+
+fn unavailable() -> Problem {
+    Problem {
+        retry_after: Some(RETRY_AFTER.as_secs()),
+        ..Problem::new(
+            ProblemCode::Unavailable,
+            "The database does not answer. Try again in a moment.",
+        )
     }
 }
 

@@ -21,6 +21,11 @@ pub const READYZ: &str = "/readyz";
 /// `GET`: the OpenAPI 3.1 document of all of the above.
 pub const OPENAPI: &str = "/openapi.json";
 
+/// Every path of the HTTP surface, the pages apart.
+pub const ALL: [&str; 10] = [
+    SIGN_IN, CONFIG, REGISTER, LOGOUT, ME, PROTECTED, JWKS, HEALTHZ, READYZ, OPENAPI,
+];
+
 /// The pages, each a path of the single-page application.
 pub mod pages {
     /// Home: who is signed in, and the protected message.

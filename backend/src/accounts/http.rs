@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::IntoResponse};
 use countersign_types::{
-    Email, FieldProblem, Problem,
+    FieldProblem, Problem,
     accounts::{
         Account as AccountResponse, AuthConfig, EmailVerification, RegisterRequest,
         Registration as RegistrationPolicy, SignInMethod,
@@ -13,7 +13,7 @@ use countersign_types::{
 use http::StatusCode;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Account, NewAccount, Registration};
+use super::{Account, NewAccount, NewAccountErrors, Registration};
 use crate::{
     app::App,
     error::Error,
@@ -75,28 +75,21 @@ async fn register(
     from: ClientAddress,
     Json(request): Json<RegisterRequest>,
 ) -> Result<impl IntoResponse, Error> {
-    let new = parse(&app, request)?;
+    let new = NewAccount::parse(&app.password_rules, &request.email, request.password)?;
     let issued = super::register(&app, new, from.prefix()).await?;
     Ok((StatusCode::CREATED, NoStore(TokenResponse::from(issued))))
 }
 
-/// Reports every field that does not hold at once, so that nobody mends a form twice.
-fn parse(app: &App, request: RegisterRequest) -> Result<NewAccount, Error> {
-    let email = Email::parse(&request.email);
-    let mut errors = Vec::new();
-    if let Err(error) = &email {
-        errors.push(FieldProblem::new("/email", error.code(), error.to_string()));
+impl From<NewAccountErrors> for Error {
+    fn from(errors: NewAccountErrors) -> Self {
+        let email = errors
+            .email
+            .map(|error| FieldProblem::new("/email", error.code(), error.to_string()));
+        let password = errors
+            .password
+            .map(|error| FieldProblem::new("/password", error.code(), error.to_string()));
+        Self::Fields(email.into_iter().chain(password).collect())
     }
-    // Without an address there is still a length to check; nobody's address is a NUL.
-    let compare_with = email.clone().unwrap_or_else(|_| Email::nobody());
-    match NewAccount::new(&app.password_rules, compare_with, request.password) {
-        Ok(new) if errors.is_empty() => return Ok(new),
-        Ok(_) => {}
-        Err(error) => {
-            errors.push(FieldProblem::new("/password", error.code(), error.to_string()));
-        }
-    }
-    Err(Error::Fields(errors))
 }
 
 /// The account of the presented token.

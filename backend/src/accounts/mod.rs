@@ -3,7 +3,7 @@
 pub mod http;
 mod store;
 
-use countersign_types::{Email, Password, PasswordError, PasswordRules};
+use countersign_types::{Email, EmailError, Password, PasswordError, PasswordRules};
 
 use crate::{
     app::App,
@@ -52,19 +52,35 @@ pub struct NewAccount {
     password: Password,
 }
 
+/// What does not hold of a new account's fields, all at once, so that nobody mends a form twice.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the address or the password does not hold")]
+pub struct NewAccountErrors {
+    /// Why the address is none.
+    pub email: Option<EmailError>,
+    /// Why the password may not be used.
+    pub password: Option<PasswordError>,
+}
+
 impl NewAccount {
-    /// Checks the password against the rules and the list of common ones.
+    /// Reads the address, and checks the password against the rules and the list of common ones.
     ///
     /// # Errors
     ///
-    /// [`PasswordError`] says which rule does not hold.
-    pub fn new(
+    /// [`NewAccountErrors`] names every rule that does not hold.
+    pub fn parse(
         rules: &PasswordRules,
-        email: Email,
+        email: &str,
         password: Password,
-    ) -> Result<Self, PasswordError> {
-        password::check_new(rules, password.expose(), &email)?;
-        Ok(Self { email, password })
+    ) -> Result<Self, NewAccountErrors> {
+        let email = Email::parse(email);
+        let checked = password::check_new(rules, password.expose(), email.as_ref().ok());
+        match (email, checked) {
+            (Ok(email), Ok(())) => Ok(Self { email, password }),
+            (email, checked) => {
+                Err(NewAccountErrors { email: email.err(), password: checked.err() })
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::hasher::{HashError, Hasher, PasswordHash};
 pub fn check_new(
     rules: &PasswordRules,
     password: &str,
-    email: &Email,
+    email: Option<&Email>,
 ) -> Result<(), PasswordError> {
     rules.check(password, email)?;
     if common::is_common(password) {
