@@ -58,7 +58,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         clippy
             .args(["--features", "countersign/embed-ui"])
             .args(deny);
-        clippy.env("COUNTERSIGN_PAGES", pages::dist(workspace));
         run.program(
             "clippy-embed",
             "lints of the server with its pages",

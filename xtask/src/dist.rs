@@ -16,17 +16,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
     let step = steps.next("compiling the binary", "about 6 min the first time");
     let mut cargo = workspace.cargo();
-    cargo
-        .args([
-            "build",
-            "--package",
-            "countersign",
-            "--profile",
-            "dist",
-            "--features",
-            "embed-ui",
-        ])
-        .env("COUNTERSIGN_PAGES", pages::dist(workspace));
+    cargo.args([
+        "build",
+        "--package",
+        "countersign",
+        "--profile",
+        "dist",
+        "--features",
+        "embed-ui",
+    ]);
     job::run(workspace, step, cargo, "dist")?;
 
     let binary = workspace.target.join("dist/countersign");

@@ -38,13 +38,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Builds pages and server and starts the server on <http://localhost:3000>
+    /// Builds pages and server and starts the server on port 3000
     Serve {
         /// Arguments of `countersign serve`, such as `--port 3001`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Starts the server on port 3000 and `trunk serve` on <http://localhost:8080>, with live reload
+    /// Starts the server on port 3000 and `trunk serve` on port 8080, with live reload
     Dev,
     /// Runs the tests, all of them or one part, and ends with their count
     Test {

@@ -14,6 +14,7 @@ use crate::job::{self, Interrupted, Job};
 use crate::pages;
 use crate::postgres::Postgres;
 use crate::setup::{self, Workspace, variable};
+use crate::tools;
 use crate::ui::{self, Step, Steps};
 use crate::wasm;
 
@@ -34,7 +35,7 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
     };
     let has = |wanted: Part| part.is_none_or(|part| part == wanted);
     let mut total = 0;
-    total += if has(Part::Unit) { 5 } else { 0 };
+    total += if has(Part::Unit) { 7 } else { 0 };
     total += if has(Part::Http) { 3 } else { 0 };
     total += if has(Part::Browser) {
         4 + pages::steps(workspace)?
@@ -91,6 +92,14 @@ impl Run<'_> {
             libraries,
             "about 5 min the first time",
         )?;
+        // The pages' own logic, natively: a browser is not needed to know what it says.
+        let pages = self.tests(&["--package", "countersign-leptos"], &["--lib"], false);
+        self.part(
+            "pages",
+            "compiling and running the unit tests of the pages",
+            pages,
+            "about 2 min the first time",
+        )?;
         let own = self.tests(&["--package", "xtask"], &[], false);
         self.part("xtask", "running the tests of xtask", own, "")?;
         let mut doc = self.workspace.cargo();
@@ -124,28 +133,41 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// `shared` is compiled for the browser too, its tests included.
+    /// The tests of `shared` again, in WebAssembly, as the pages use it.
     fn wasm(&mut self) -> Result<()> {
+        if setup::on_path("node").is_none() && !self.workspace.ci {
+            self.steps.more(1);
+            self.steps
+                .skip("skipped shared in WebAssembly: it needs Node");
+            let skipped = Counts {
+                skipped: 1,
+                ..Counts::default()
+            };
+            self.parts.push(("wasm".to_owned(), skipped));
+            return Ok(());
+        }
         let compiler = match wasm::ensure(self.workspace, &mut self.steps) {
             Ok(compiler) => compiler,
             Err(error) => return self.broken_unless_interrupted("wasm", error),
         };
-        let mut check = wasm::cargo(self.workspace, &compiler)?;
-        check.args([
-            "check",
-            "--tests",
-            "--package",
-            "countersign-types",
-            "--target",
-            wasm::TARGET,
-        ]);
-        let step = self
-            .steps
-            .next("compiling shared and its tests for WebAssembly", "");
-        match job::run(self.workspace, step, check, "test-wasm") {
-            Ok(()) => Ok(()),
-            Err(error) => self.broken_unless_interrupted("wasm", error),
-        }
+        let wasm_bindgen = match tools::wasm_bindgen(self.workspace, &mut self.steps) {
+            Ok(tool) => tool,
+            Err(error) => return self.broken_unless_interrupted("wasm", error),
+        };
+        let mut tests = wasm::cargo(self.workspace, &compiler)?;
+        tests
+            .args(["test", "--no-fail-fast", "--color", "never", "--lib"])
+            .args(["--package", "countersign-types", "--target", wasm::TARGET])
+            .env(
+                "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+                tools::test_runner(&wasm_bindgen),
+            );
+        self.part(
+            "wasm",
+            "running the tests of shared in WebAssembly",
+            tests,
+            "",
+        )
     }
 
     /// Everything the browser's suite needs that can be missing.
@@ -237,7 +259,6 @@ impl Run<'_> {
     fn with_features(&self, command: &mut Command) {
         if self.embed {
             command.args(["--features", "countersign/embed-ui"]);
-            command.env("COUNTERSIGN_PAGES", pages::dist(self.workspace));
         }
     }
 

@@ -42,23 +42,33 @@ pub(crate) fn ensure(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> 
         TRUNK,
         &["--no-default-features", "--features", "rustls"],
     )?;
-    let version = wasm_bindgen_version(workspace)?;
-    let wasm_bindgen = tool(
-        workspace,
-        steps,
-        "wasm-bindgen-cli",
-        "wasm-bindgen",
-        &version,
-        &[],
-    )?;
+    let wasm_bindgen = wasm_bindgen(workspace, steps)?;
     Ok(Tools {
         trunk,
         wasm_bindgen,
     })
 }
 
+/// Finds wasm-bindgen or installs it, as one step.
+pub(crate) fn wasm_bindgen(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+    let version = wasm_bindgen_version(workspace)?;
+    tool(
+        workspace,
+        steps,
+        "wasm-bindgen-cli",
+        "wasm-bindgen",
+        &version,
+        &[],
+    )
+}
+
+/// The runner of tests in WebAssembly, which comes in the same package.
+pub(crate) fn test_runner(wasm_bindgen: &Path) -> PathBuf {
+    wasm_bindgen.with_file_name("wasm-bindgen-test-runner")
+}
+
 /// The version of wasm-bindgen in `Cargo.lock`: the tool must be exactly the library's.
-pub(crate) fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
+fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
     let lock = workspace.root.join("Cargo.lock");
     let text = fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?;
     locked_version(&text, "wasm-bindgen")
@@ -66,7 +76,7 @@ pub(crate) fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
 }
 
 /// The version of a package in the text of a lock file.
-pub(crate) fn locked_version(lock: &str, package: &str) -> Option<String> {
+fn locked_version(lock: &str, package: &str) -> Option<String> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines().skip_while(|line| line.trim() != name);
     let version = lines.nth(1)?;

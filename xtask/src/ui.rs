@@ -126,6 +126,11 @@ impl Steps {
         }
     }
 
+    /// Makes room for steps that turned out to be needed.
+    pub(crate) fn more(&mut self, steps: usize) {
+        self.total += steps;
+    }
+
     /// Starts the next step; `hint` says how long it may take, where that is worth saying.
     pub(crate) fn next(&mut self, title: &str, hint: &str) -> Step {
         self.current += 1;
