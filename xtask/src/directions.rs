@@ -41,8 +41,9 @@ impl fmt::Display for Violation {
     }
 }
 
-const WEB: &str = "axum, http and tower stay in http.rs, router.rs, extract.rs, error.rs, app.rs, \
-                   assets.rs, lib.rs and cli/serve.rs: rules must run without a web server";
+const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, extract.rs, error.rs, \
+                   no_store.rs, app.rs, assets.rs, server.rs, lib.rs and cli/serve.rs: rules must run \
+                   without a web server";
 const SQL: &str = "sqlx stays in store/ and a feature's store.rs: rules must not know SQL";
 const OTHERS_INSIDE: &str = "another feature is called through its mod.rs only: its http.rs and \
                              store.rs are its own business";
@@ -146,24 +147,40 @@ fn backend(
     features: &BTreeSet<String>,
     add: &mut impl FnMut(usize, &str, &'static str),
 ) {
-    const WEB_FILES: [&str; 7] = [
+    const WEB_FILES: [&str; 9] = [
         "router.rs",
         "extract.rs",
         "error.rs",
+        "no_store.rs",
         "app.rs",
         "assets.rs",
+        "server.rs",
         "lib.rs",
         "cli/serve.rs",
+    ];
+    const WEB_CRATES: [&str; 9] = [
+        "axum",
+        "axum_core",
+        "axum_extra",
+        "http",
+        "http_body_util",
+        "hyper",
+        "hyper_util",
+        "tower",
+        "tower_http",
     ];
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);
     let may_web = WEB_FILES.contains(&path) || file == "http.rs" && !folder.is_empty();
+    let is_config = path == "config.rs" || folder == "config";
     let may_sql = folder == "store" || file == "store.rs" && !folder.is_empty();
 
     for used in paths(path, tokens) {
         let text = used.text();
         let first = used.first();
-        let is_web = ["axum", "axum_core", "http", "tower", "tower_http"].contains(&first);
+        // An address in the configuration is a value, which the standard's own type checks.
+        let is_value = is_config && first == "http" && ["Uri", "uri"].contains(&used.second());
+        let is_web = WEB_CRATES.contains(&first) && !is_value;
         if folder == "token" {
             let ours = first == "crate" && used.second() != "token" || first == "countersign_types";
             if ours || is_web || ["sqlx", "tokio"].contains(&first) {
@@ -624,6 +641,17 @@ mod tests {
         );
         assert!(reasons("backend/src/accounts/http.rs", "use axum::Json;").is_empty());
         assert!(reasons("backend/src/router.rs", "use axum::Router;").is_empty());
+        assert!(reasons("backend/src/server.rs", "use hyper_util::rt::TokioIo;").is_empty());
+    }
+
+    #[test]
+    fn the_configuration_knows_addresses_and_nothing_else_of_the_web() {
+        assert!(reasons("backend/src/config.rs", "use http::Uri;").is_empty());
+        assert!(reasons("backend/src/config/read.rs", "fn f(uri: http::Uri) {}").is_empty());
+        assert_eq!(
+            reasons("backend/src/config.rs", "use http::HeaderMap;"),
+            [WEB]
+        );
     }
 
     #[test]

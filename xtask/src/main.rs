@@ -8,6 +8,7 @@ mod dist;
 mod job;
 mod pages;
 mod postgres;
+mod readme;
 mod serve;
 mod setup;
 mod test;

@@ -13,6 +13,7 @@ use crate::counts::{self, Counts};
 use crate::job::{self, Interrupted, Job};
 use crate::pages;
 use crate::postgres::Postgres;
+use crate::readme;
 use crate::setup::{self, Workspace, variable};
 use crate::tools;
 use crate::ui::{self, Step, Steps};
@@ -36,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
     let has = |wanted: Part| part.is_none_or(|part| part == wanted);
     let mut total = 0;
     total += if has(Part::Unit) { 7 } else { 0 };
-    total += if has(Part::Http) { 3 } else { 0 };
+    total += if has(Part::Http) { 4 } else { 0 };
     total += if has(Part::Browser) {
         4 + pages::steps(workspace)?
     } else {
@@ -130,7 +131,21 @@ impl Run<'_> {
         let step = self.steps.next("stopping PostgreSQL", "");
         drop(postgres);
         step.done("");
-        Ok(())
+
+        // The tests above have built the binary too.
+        let binary = self.workspace.target.join("debug/countersign");
+        let mut step = self.steps.next("typing the README's commands", "");
+        match readme::run(self.workspace, &binary, &mut step) {
+            Ok(counted) => {
+                Self::finish(step, &self.workspace.log("readme")?, counted);
+                self.parts.push(("readme".to_owned(), counted));
+                Ok(())
+            }
+            Err(error) => {
+                step.failed();
+                self.broken_unless_interrupted("readme", error)
+            }
+        }
     }
 
     /// The tests of `shared` again, in WebAssembly, as the pages use it.

@@ -130,7 +130,6 @@ fn by_debian(workspace: &Workspace, steps: &mut Steps) -> Result<Compiler> {
     }
 
     let debian = Debian::below(&workspace.cache);
-    steps.more(1);
     let step = steps.next(
         "compiling the standard library for WebAssembly",
         "about 1 min, once",
