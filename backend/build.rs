@@ -47,12 +47,20 @@ fn list(root: &Path, folder: &Path, table: &mut String) -> Result<(), Box<dyn Er
             list(root, &path, table)?;
             continue;
         }
-        let name = path.strip_prefix(root)?.to_str().ok_or("file name is not UTF-8")?;
+        let name = path
+            .strip_prefix(root)?
+            .to_str()
+            .ok_or("file name is not UTF-8")?;
         // A name starting with a dot is xtask's stamp or an editor's file, none a page needs.
         if name.starts_with('.') {
             continue;
         }
-        writeln!(table, "    ({:?}, include_bytes!({:?})),", format!("/{name}"), path)?;
+        writeln!(
+            table,
+            "    ({:?}, include_bytes!({:?})),",
+            format!("/{name}"),
+            path.to_str().ok_or("file name is not UTF-8")?
+        )?;
     }
     Ok(())
 }

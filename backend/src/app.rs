@@ -9,7 +9,7 @@ use crate::{
     accounts::Registration,
     assets::Assets,
     clock::Clock,
-    config::Config,
+    config::{Config, PublicUrl},
     keys::{self, KeysError},
     limits::Limits,
     password::Hasher,
@@ -79,9 +79,6 @@ pub enum StartError {
     /// The hashing threads did not start.
     #[error("the hashing threads could not be started")]
     Threads(#[source] std::io::Error),
-    /// Embedded or built pages that cannot be read.
-    #[error("the pages cannot be read")]
-    Pages(#[source] std::io::Error),
 }
 
 impl App {
@@ -130,7 +127,12 @@ impl App {
             db,
             clock,
             hasher: Hasher::start().map_err(StartError::Threads)?,
-            signer: Signer { key, issuer, audience, access_ttl },
+            signer: Signer {
+                key,
+                issuer,
+                audience,
+                access_ttl,
+            },
             verifier,
             liveness: Liveness::default(),
             password_rules: PasswordRules {
@@ -138,9 +140,9 @@ impl App {
                 max_length: PasswordRules::MAX_LENGTH,
             },
             registration: config.registration,
-            assets: Assets::load().map_err(StartError::Pages)?,
+            assets: Assets::load(),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            https: config.public_url.as_ref().is_some_and(|url| url.is_https()),
+            https: config.public_url.as_ref().is_some_and(PublicUrl::is_https),
             key_created,
         })))
     }
@@ -177,7 +179,12 @@ impl fmt::Debug for Parts {
 fn make_private_folder(folder: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
 
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| {
-        StartError::DataDir { folder: folder.display().to_string(), source }
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StartError::DataDir {
+            folder: folder.display().to_string(),
+            source,
+        })
 }

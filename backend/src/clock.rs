@@ -31,7 +31,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic time starts now.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -45,7 +47,10 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
         let now = SystemTime::now();
-        let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let millis = now
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
     }
 
@@ -77,7 +82,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.0.now.fetch_add(millis, Ordering::SeqCst);
-        *self.0.monotonic.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        *self
+            .0
+            .monotonic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += by;
     }
 
     /// Sets the time of day, forward or back, without any time passing.
@@ -92,6 +101,10 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        *self.0.monotonic.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .0
+            .monotonic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -70,6 +70,9 @@ pub enum Error {
     /// The request took longer than any should.
     #[error("the request took too long")]
     TimedOut,
+    /// The router is served without the peers' addresses.
+    #[error("no peer address: serve the router with `server::run`, or with its connect info")]
+    NoClientAddress,
     /// A handler panicked.
     #[error("a handler panicked")]
     Panicked,
@@ -87,12 +90,15 @@ enum Challenge {
 }
 
 impl Error {
-    /// One arm an error, so that a new one cannot be forgotten.
+    #[expect(clippy::too_many_lines, reason = "one arm an error, so that none can be forgotten")]
     fn problem(&self) -> (Problem, Challenge) {
         use ProblemCode as Code;
 
         let bad_token = |code, detail: &'static str, description| {
-            (Problem::new(code, detail), Challenge::InvalidToken(description))
+            (
+                Problem::new(code, detail),
+                Challenge::InvalidToken(description),
+            )
         };
         let plain = |code, detail: &str| (Problem::new(code, detail), Challenge::None);
         match self {
@@ -116,11 +122,13 @@ impl Error {
             ),
             Self::Gate(GateError::Ended)
             | Self::SignIn(SignInError::Issue(IssueError::Gate(GateError::Ended)))
-            | Self::Register(RegisterError::Issue(IssueError::Gate(GateError::Ended))) => bad_token(
-                Code::TokenRevoked,
-                "The session of this access token has ended. Sign in again.",
-                "The session has ended",
-            ),
+            | Self::Register(RegisterError::Issue(IssueError::Gate(GateError::Ended))) => {
+                bad_token(
+                    Code::TokenRevoked,
+                    "The session of this access token has ended. Sign in again.",
+                    "The session has ended",
+                )
+            }
             Self::MalformedAuthorization => (
                 Problem::new(
                     Code::InvalidRequest,
@@ -142,11 +150,15 @@ impl Error {
             Self::Register(RegisterError::EmailTaken) => {
                 let detail = "This address has an account already. Sign in instead.";
                 let mut problem = Problem::new(Code::EmailTaken, detail);
-                problem.errors.push(FieldProblem::new("/email", "email_taken", detail));
+                problem
+                    .errors
+                    .push(FieldProblem::new("/email", "email_taken", detail));
                 (problem, Challenge::None)
             }
             Self::SignIn(SignInError::Limited(limited))
-            | Self::Register(RegisterError::Limited(limited)) => (limits(*limited), Challenge::None),
+            | Self::Register(RegisterError::Limited(limited)) => {
+                (limits(*limited), Challenge::None)
+            }
             Self::SignIn(SignInError::Hash(error)) | Self::Register(RegisterError::Hash(error)) => {
                 (hashing(error), Challenge::None)
             }
@@ -164,6 +176,7 @@ impl Error {
             ) => (storage(error), Challenge::None),
             Self::SignIn(SignInError::Issue(IssueError::Sign(_)))
             | Self::Register(RegisterError::Issue(IssueError::Sign(_)))
+            | Self::NoClientAddress
             | Self::Panicked => (internal(), Challenge::None),
             Self::Body(error) => (error.problem(), Challenge::None),
             Self::Fields(errors) => (Problem::fields(errors.clone()), Challenge::None),
@@ -172,14 +185,18 @@ impl Error {
                 Code::MethodNotAllowed,
                 "This path does not take this method. The Allow header lists those it takes.",
             ),
-            Self::MalformedHost => {
-                plain(Code::InvalidRequest, "Send exactly one Host header (RFC 9112 §3.2).")
-            }
+            Self::MalformedHost => plain(
+                Code::InvalidRequest,
+                "Send exactly one Host header (RFC 9112 §3.2).",
+            ),
             Self::UriTooLong => plain(Code::UriTooLong, "Path and query may have 8192 bytes."),
             Self::TimedOut => (
                 Problem {
                     retry_after: Some(RETRY_AFTER.as_secs()),
-                    ..Problem::new(Code::Unavailable, "This took too long. Try again in a moment.")
+                    ..Problem::new(
+                        Code::Unavailable,
+                        "This took too long. Try again in a moment.",
+                    )
                 },
                 Challenge::None,
             ),
@@ -202,7 +219,11 @@ fn limits(limited: Limited) -> Problem {
 /// Rounded up, since `Retry-After: 0` invites the next refusal.
 fn whole_seconds(duration: Duration) -> u64 {
     let seconds = duration.as_secs();
-    if duration.subsec_nanos() > 0 { seconds.saturating_add(1) } else { seconds.max(1) }
+    if duration.subsec_nanos() > 0 {
+        seconds.saturating_add(1)
+    } else {
+        seconds.max(1)
+    }
 }
 
 fn hashing(error: &HashError) -> Problem {
@@ -266,7 +287,9 @@ impl IntoResponse for Error {
             ),
         };
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -275,8 +298,7 @@ impl IntoResponse for Error {
 /// A problem as an answer. It goes along as an extension, so that a fault of ours can be given its
 /// request id on the way out.
 pub(crate) fn problem_response(problem: Problem) -> Response {
-    let status =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = (
         status,
@@ -288,7 +310,9 @@ pub(crate) fn problem_response(problem: Problem) -> Response {
     )
         .into_response();
     if let Some(seconds) = problem.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
     }
     response.extensions_mut().insert(problem);
     response
@@ -324,6 +348,6 @@ mod tests {
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         assert_eq!(whole_seconds(Duration::from_millis(60)), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
-        assert_eq!(whole_seconds(Duration::from_secs(60)), 60);
+        assert_eq!(whole_seconds(Duration::from_secs(61)), 61);
     }
 }

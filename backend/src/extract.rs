@@ -10,7 +10,7 @@ use axum::{
     },
 };
 use countersign_types::{FieldProblem, Problem, ProblemCode};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -88,7 +88,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     if values.next().is_some() {
         return Err(Error::MalformedAuthorization);
     }
-    let value = value.to_str().map_err(|_| Error::MalformedAuthorization)?.trim_matches(' ');
+    let value = value
+        .to_str()
+        .map_err(|_| Error::MalformedAuthorization)?
+        .trim_matches(' ');
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Ok(None);
@@ -144,7 +147,10 @@ impl BodyError {
             ),
             Self::TooSlow => Problem::new(
                 ProblemCode::RequestTimeout,
-                format!("The body has to arrive within {} seconds.", BODY_TIMEOUT.as_secs()),
+                format!(
+                    "The body has to arrive within {} seconds.",
+                    BODY_TIMEOUT.as_secs()
+                ),
             ),
             Self::BrokeOff => Problem::new(ProblemCode::MalformedJson, "The body broke off."),
             Self::Malformed { line, column } => Problem::new(
@@ -186,7 +192,9 @@ where
         if request.body().is_end_stream() {
             return Ok(None);
         }
-        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+        <Self as FromRequest<S>>::from_request(request, state)
+            .await
+            .map(Some)
     }
 }
 
@@ -203,12 +211,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     let parameter = parameter.trim();
     media_type.trim().eq_ignore_ascii_case("application/json")
         && (parameter.is_empty()
-            || parameter
-                .split_once('=')
-                .is_some_and(|(name, value)| {
-                    name.trim().eq_ignore_ascii_case("charset")
-                        && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-                }))
+            || parameter.split_once('=').is_some_and(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("charset")
+                    && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }))
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
@@ -226,21 +232,30 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        if error.is_data() { BodyError::Shape(shape(&path, &error)) } else { malformed(&error) }
+        if error.is_data() {
+            BodyError::Shape(shape(&path, &error))
+        } else {
+            malformed(&error)
+        }
     })?;
     deserializer.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
 
 fn malformed(error: &serde_json::Error) -> BodyError {
-    BodyError::Malformed { line: error.line(), column: error.column() }
+    BodyError::Malformed {
+        line: error.line(),
+        column: error.column(),
+    }
 }
 
 /// Says what does not fit, in our own words: serde's repeat the value, which may be a password.
 fn shape(path: &str, error: &serde_json::Error) -> FieldProblem {
     let text = error.to_string();
     let named = |prefix: &str| {
-        text.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned)
+        text.strip_prefix(prefix)
+            .and_then(|rest| rest.split('`').next())
+            .map(str::to_owned)
     };
     if let Some(name) = named("unknown field `") {
         return FieldProblem::new(
@@ -255,8 +270,16 @@ fn shape(path: &str, error: &serde_json::Error) -> FieldProblem {
     if let Some(name) = named("duplicate field `") {
         return FieldProblem::new(pointer(&name), "repeated", "This member is there twice.");
     }
-    let path = if path == "." { String::new() } else { pointer(path) };
-    FieldProblem::new(path, "wrong_type", "This value has another type or form than is expected.")
+    let path = if path == "." {
+        String::new()
+    } else {
+        pointer(path)
+    };
+    FieldProblem::new(
+        path,
+        "wrong_type",
+        "This value has another type or form than is expected.",
+    )
 }
 
 /// A JSON pointer to a member of the body (RFC 6901 §3).
@@ -276,12 +299,16 @@ impl ClientAddress {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = StatusCode;
+    type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        // Without the router's middleware there is no telling clients apart, and all of them
-        // sharing one limit is a fault that must show.
-        parts.extensions.get().copied().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        // Where clients cannot be told apart they would all share one limit: a fault that must
+        // show.
+        parts
+            .extensions
+            .get()
+            .copied()
+            .ok_or(Error::NoClientAddress)
     }
 }
 
@@ -293,15 +320,20 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         values
             .iter()
-            .map(|value| (name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap()))
+            .map(|value| {
+                (
+                    name.clone(),
+                    HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                )
+            })
             .collect()
     }
 
     fn authorization(values: &[&str]) -> Result<Option<String>, String> {
-        bearer(&headers(header::AUTHORIZATION, values))
+        bearer(&headers(&header::AUTHORIZATION, values))
             .map(|token| token.map(str::to_owned))
             .map_err(|error| error.to_string())
     }
@@ -309,26 +341,45 @@ mod tests {
     #[test]
     fn scheme_is_compared_without_regard_to_case() {
         for value in ["Bearer abc", "bearer abc", "BEARER  abc ", " BeArEr abc"] {
-            assert_eq!(authorization(&[value]), Ok(Some("abc".to_owned())), "{value}");
+            assert_eq!(
+                authorization(&[value]),
+                Ok(Some("abc".to_owned())),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn other_schemes_are_no_credential_of_ours() {
-        for values in [&[] as &[&str], &["Basic YTpi"], &["Bearerabc"], &[""], &["Negotiate"]] {
+        for values in [
+            &[] as &[&str],
+            &["Basic YTpi"],
+            &["Bearerabc"],
+            &[""],
+            &["Negotiate"],
+        ] {
             assert_eq!(authorization(values), Ok(None), "{values:?}");
         }
     }
 
     #[test]
     fn empty_bearer_and_two_headers_are_refused() {
-        assert_eq!(authorization(&["Bearer"]), Err("the token is malformed".to_owned()));
-        assert_eq!(authorization(&["Bearer   "]), Err("the token is malformed".to_owned()));
+        assert_eq!(
+            authorization(&["Bearer"]),
+            Err("the token is malformed".to_owned())
+        );
+        assert_eq!(
+            authorization(&["Bearer   "]),
+            Err("the token is malformed".to_owned())
+        );
         assert_eq!(
             authorization(&["Bearer abc", "Bearer abc"]),
             Err("malformed Authorization".to_owned())
         );
-        assert_eq!(authorization(&["Bearer ä"]), Err("malformed Authorization".to_owned()));
+        assert_eq!(
+            authorization(&["Bearer ä"]),
+            Err("malformed Authorization".to_owned())
+        );
     }
 
     #[test]
@@ -344,9 +395,16 @@ mod tests {
             ("text/plain", false),
             ("", false),
         ] {
-            assert_eq!(is_json(&headers(header::CONTENT_TYPE, &[value])), expected, "{value}");
+            assert_eq!(
+                is_json(&headers(&header::CONTENT_TYPE, &[value])),
+                expected,
+                "{value}"
+            );
         }
-        let twice = headers(header::CONTENT_TYPE, &["application/json", "application/json"]);
+        let twice = headers(
+            &header::CONTENT_TYPE,
+            &["application/json", "application/json"],
+        );
         assert!(!is_json(&twice));
     }
 
@@ -354,9 +412,21 @@ mod tests {
     fn shape_errors_point_at_the_member_and_never_repeat_a_value() {
         for (body, pointer, code) in [
             (r#"{"email":"a@example.com"}"#, "/password", "required"),
-            (r#"{"email":"a","password":"x","admin":true}"#, "/admin", "unknown_field"),
-            (r#"{"email":"a","password":987654321}"#, "/password", "wrong_type"),
-            (r#"{"email":"a","email":"b","password":"x"}"#, "/email", "repeated"),
+            (
+                r#"{"email":"a","password":"x","admin":true}"#,
+                "/admin",
+                "unknown_field",
+            ),
+            (
+                r#"{"email":"a","password":987654321}"#,
+                "/password",
+                "wrong_type",
+            ),
+            (
+                r#"{"email":"a","email":"b","password":"x"}"#,
+                "/email",
+                "repeated",
+            ),
             (r#"{"email":null,"password":"x"}"#, "/email", "wrong_type"),
             (r"[]", "", "wrong_type"),
             (r#""text""#, "", "wrong_type"),
@@ -365,14 +435,28 @@ mod tests {
             let problem = error.problem();
 
             assert_eq!(problem.status, 422, "{body}");
-            assert_eq!((&*problem.errors[0].pointer, &*problem.errors[0].code), (pointer, code));
-            assert!(!serde_json::to_string(&problem).unwrap().contains("987654321"));
+            assert_eq!(
+                (&*problem.errors[0].pointer, &*problem.errors[0].code),
+                (pointer, code)
+            );
+            assert!(
+                !serde_json::to_string(&problem)
+                    .unwrap()
+                    .contains("987654321")
+            );
         }
     }
 
     #[test]
     fn what_is_no_json_is_malformed() {
-        for body in ["", "{", "{\"email\":}", "{} {}", "\u{feff}{}", "{'email':1}"] {
+        for body in [
+            "",
+            "{",
+            "{\"email\":}",
+            "{} {}",
+            "\u{feff}{}",
+            "{'email':1}",
+        ] {
             let error = parse::<RegisterRequest>(body.as_bytes()).unwrap_err();
             assert!(
                 matches!(error, BodyError::Malformed { .. }) || body == "{} {}",
@@ -380,7 +464,10 @@ mod tests {
             );
         }
         assert_eq!(
-            parse::<RegisterRequest>(b"{\"email\":\"\xff\"}").unwrap_err().problem().status,
+            parse::<RegisterRequest>(b"{\"email\":\"\xff\"}")
+                .unwrap_err()
+                .problem()
+                .status,
             400
         );
     }

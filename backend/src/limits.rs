@@ -20,6 +20,9 @@ use crate::clock::Clock;
 /// Beyond this many buckets of one kind the emptiest are forgotten. 100 000 take some 15 MB.
 const MAX_BUCKETS: usize = 100_000;
 
+/// What adding up fractions may be off by; without it a wait could come out as no time at all.
+const ROUNDING: f64 = 1e-9;
+
 /// So many at once, then one every so often.
 #[derive(Debug, Clone, Copy)]
 struct Quota {
@@ -27,10 +30,22 @@ struct Quota {
     every: Duration,
 }
 
-const SIGN_IN_PER_ACCOUNT: Quota = Quota { burst: 10.0, every: Duration::from_mins(1) };
-const SIGN_IN_PER_ADDRESS: Quota = Quota { burst: 30.0, every: Duration::from_secs(10) };
-const REGISTER_PER_ADDRESS: Quota = Quota { burst: 10.0, every: Duration::from_mins(1) };
-const REGISTER_PER_MAILBOX: Quota = Quota { burst: 5.0, every: Duration::from_mins(10) };
+const SIGN_IN_PER_ACCOUNT: Quota = Quota {
+    burst: 10.0,
+    every: Duration::from_mins(1),
+};
+const SIGN_IN_PER_ADDRESS: Quota = Quota {
+    burst: 30.0,
+    every: Duration::from_secs(10),
+};
+const REGISTER_PER_ADDRESS: Quota = Quota {
+    burst: 10.0,
+    every: Duration::from_mins(1),
+};
+const REGISTER_PER_MAILBOX: Quota = Quota {
+    burst: 5.0,
+    every: Duration::from_mins(10),
+};
 
 /// A limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +129,11 @@ impl Limits {
             self.sign_in_address.give_back(&address);
             return Err(limited);
         }
-        Ok(SignInAttempt { limits: self, account, address })
+        Ok(SignInAttempt {
+            limits: self,
+            account,
+            address,
+        })
     }
 
     /// Charges a registration.
@@ -157,13 +176,19 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     fn level(&self, bucket: Bucket, now: Duration) -> f64 {
         let passed = now.saturating_sub(bucket.at).as_secs_f64();
         let every = self.quota.every.as_secs_f64();
-        if every == 0.0 { 0.0 } else { (bucket.level - passed / every).max(0.0) }
+        if every == 0.0 {
+            0.0
+        } else {
+            (bucket.level - passed / every).max(0.0)
+        }
     }
 
     fn take(&self, key: &K, now: Duration) -> Result<(), Limited> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let level = buckets.get(key).map_or(0.0, |bucket| self.level(*bucket, now));
-        if level + 1.0 > self.quota.burst {
+        let level = buckets
+            .get(key)
+            .map_or(0.0, |bucket| self.level(*bucket, now));
+        if level + 1.0 > self.quota.burst + ROUNDING {
             let wait = (level + 1.0 - self.quota.burst) * self.quota.every.as_secs_f64();
             return Err(Limited {
                 retry_after: Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX),
@@ -172,7 +197,13 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(key) {
             self.forget_some(&mut buckets, now);
         }
-        buckets.insert(key.clone(), Bucket { level: level + 1.0, at: now });
+        buckets.insert(
+            key.clone(),
+            Bucket {
+                level: level + 1.0,
+                at: now,
+            },
+        );
         Ok(())
     }
 
@@ -235,7 +266,13 @@ mod tests {
         assert_eq!(refused.retry_after, Duration::from_mins(1));
 
         clock.advance(Duration::from_secs(59));
-        assert_eq!(fail(&limits, "ada", "192.0.2.1").unwrap_err().retry_after.as_secs(), 1);
+        assert_eq!(
+            fail(&limits, "ada", "192.0.2.1")
+                .unwrap_err()
+                .retry_after
+                .as_secs(),
+            1
+        );
         clock.advance(Duration::from_secs(1));
         fail(&limits, "ada", "192.0.2.1").unwrap();
         assert!(fail(&limits, "ada", "192.0.2.1").is_err());
@@ -249,7 +286,9 @@ mod tests {
         }
 
         assert_eq!(
-            fail(&limits, "another", "2001:db8::ffff").unwrap_err().retry_after,
+            fail(&limits, "another", "2001:db8::ffff")
+                .unwrap_err()
+                .retry_after,
             Duration::from_secs(10)
         );
         fail(&limits, "another", "2001:db8:0:1::1").unwrap();
@@ -259,7 +298,7 @@ mod tests {
     fn refused_account_does_not_use_up_the_address() {
         let limits = limits(&clock(), 1.0);
         for _ in 0..100 {
-            drop(fail(&limits, "ada", "192.0.2.1"));
+            let _refused = fail(&limits, "ada", "192.0.2.1").is_err();
         }
 
         for number in 0..20 {
@@ -271,7 +310,10 @@ mod tests {
     fn success_costs_nothing() {
         let limits = limits(&clock(), 1.0);
         for _ in 0..1000 {
-            limits.sign_in(&email("ada"), from("192.0.2.1")).unwrap().refund();
+            limits
+                .sign_in(&email("ada"), from("192.0.2.1"))
+                .unwrap()
+                .refund();
         }
 
         fail(&limits, "ada", "192.0.2.1").unwrap();
@@ -281,15 +323,26 @@ mod tests {
     fn registrations_are_limited_by_address_and_mailbox() {
         let limits = limits(&clock(), 1.0);
         for number in 0..10 {
-            limits.register(&email(&format!("user{number}")), from("192.0.2.1")).unwrap();
+            limits
+                .register(&email(&format!("user{number}")), from("192.0.2.1"))
+                .unwrap();
         }
-        assert!(limits.register(&email("user11"), from("192.0.2.1")).is_err());
+        assert!(
+            limits
+                .register(&email("user11"), from("192.0.2.1"))
+                .is_err()
+        );
 
         for number in 0..5 {
-            limits.register(&email("ada"), from(&format!("192.0.2.{}", 10 + number))).unwrap();
+            limits
+                .register(&email("ada"), from(&format!("192.0.2.{}", 10 + number)))
+                .unwrap();
         }
         assert_eq!(
-            limits.register(&email("Ada"), from("192.0.2.99")).unwrap_err().retry_after,
+            limits
+                .register(&email("Ada"), from("192.0.2.99"))
+                .unwrap_err()
+                .retry_after,
             Duration::from_mins(10)
         );
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::store::Timestamp;
 
 /// Random bytes from the operating system's generator.
-pub fn bytes<const N: usize>() -> [u8; N] {
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
@@ -16,7 +16,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 
 /// A time-ordered id (`UUIDv7`, RFC 9562 §5.7): 74 random bits behind the time, unique but no secret.
 /// Ordered, because rows with random keys touch a page of the database each.
-pub fn id(now: Timestamp) -> Uuid {
+pub(crate) fn id(now: Timestamp) -> Uuid {
     let millis = u64::try_from(now.as_millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &bytes()).into_uuid()
 }

@@ -107,7 +107,9 @@ impl From<NewAccountErrors> for Error {
 async fn me(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {
     let mut tx = app.db.read().await?;
     let account = super::find(&mut tx, AccountId::from(claims.sub)).await?;
-    Ok(NoStore(AccountResponse::from(account.ok_or(GateError::Ended)?)))
+    Ok(NoStore(AccountResponse::from(
+        account.ok_or(GateError::Ended)?,
+    )))
 }
 
 impl From<Account> for AccountResponse {

@@ -77,9 +77,10 @@ impl NewAccount {
         let checked = password::check_new(rules, password.expose(), email.as_ref().ok());
         match (email, checked) {
             (Ok(email), Ok(())) => Ok(Self { email, password }),
-            (email, checked) => {
-                Err(NewAccountErrors { email: email.err(), password: checked.err() })
-            }
+            (email, checked) => Err(NewAccountErrors {
+                email: email.err(),
+                password: checked.err(),
+            }),
         }
     }
 }

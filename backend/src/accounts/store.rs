@@ -74,8 +74,10 @@ pub(super) async fn find_credentials(
 pub(super) async fn find(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
     const SQL: &str = "SELECT id, email, email_verified_at, created_at \
                        FROM countersign_accounts WHERE id = $1";
-    let row: Option<AccountRow> =
-        on!(tx, |conn| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **conn).await)?;
+    let row: Option<AccountRow> = on!(tx, |conn| sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut **conn)
+        .await)?;
     Ok(row.map(Account::from))
 }
 

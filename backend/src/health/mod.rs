@@ -26,6 +26,8 @@ pub enum NotReady {
 ///
 /// [`NotReady`] says what is missing.
 pub async fn ready(app: &App) -> Result<(), NotReady> {
-    tokio::time::timeout(PATIENCE, app.db.ping()).await.map_err(|_| NotReady::Slow)??;
+    tokio::time::timeout(PATIENCE, app.db.ping())
+        .await
+        .map_err(|_| NotReady::Slow)??;
     Ok(())
 }

@@ -20,5 +20,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 )]
 async fn jwks(State(app): State<App>) -> impl IntoResponse {
     // Short, so that a new key is known before it signs.
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.verifier.keys.jwks()))
+    (
+        [(header::CACHE_CONTROL, "public, max-age=300")],
+        Json(app.verifier.keys.jwks()),
+    )
 }

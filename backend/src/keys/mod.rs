@@ -1,6 +1,7 @@
 //! Signing keys at rest: made at first start, kept in the database, their private part sealed with
 //! the master key.
 
+pub mod http;
 mod seal;
 mod store;
 
@@ -11,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use zeroize::Zeroizing;
 
 pub use self::seal::MasterKey;
@@ -115,7 +119,10 @@ pub async fn load_or_create(
     };
     if let Some(stored) = stored {
         let key = open(&master, algorithm, &stored)?;
-        return Ok(Loaded { key, created: false });
+        return Ok(Loaded {
+            key,
+            created: false,
+        });
     }
 
     let private = PrivateKey::generate(algorithm)?;
@@ -128,9 +135,10 @@ pub async fn load_or_create(
     let stored = store::find_signing(&mut tx, algorithm).await?;
     tx.commit().await?;
     match stored {
-        Some(stored) if !created => {
-            Ok(Loaded { key: open(&master, algorithm, &stored)?, created: false })
-        }
+        Some(stored) if !created => Ok(Loaded {
+            key: open(&master, algorithm, &stored)?,
+            created: false,
+        }),
         _ => Ok(Loaded { key, created }),
     }
 }
@@ -140,40 +148,61 @@ fn open(
     algorithm: Algorithm,
     stored: &store::StoredKey,
 ) -> Result<SigningKey, KeysError> {
-    let pkcs8 = master.open(&stored.kid, &stored.sealed).ok_or(KeysError::WrongMasterKey)?;
+    let pkcs8 = master
+        .open(&stored.kid, &stored.sealed)
+        .ok_or(KeysError::WrongMasterKey)?;
     let key = PrivateKey::from_pkcs8(algorithm, pkcs8).signing_key()?;
     // The row's name is bound into the seal and is the key's own thumbprint.
-    if key.kid() == stored.kid { Ok(key) } else { Err(KeyError::Malformed.into()) }
+    if key.kid() == stored.kid {
+        Ok(key)
+    } else {
+        Err(KeyError::Malformed.into())
+    }
 }
 
 fn read_master_key(path: &Path) -> Result<Option<MasterKey>, KeysError> {
-    let failed = |source| KeysError::MasterKeyFile { path: path.to_owned(), source };
+    let failed = |source| KeysError::MasterKeyFile {
+        path: path.to_owned(),
+        source,
+    };
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata.map_err(failed)?,
     };
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeysError::MasterKeyExposed { path: path.to_owned(), mode });
+        return Err(KeysError::MasterKeyExposed {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
     MasterKey::from_base64(text.trim())
         .map(Some)
-        .ok_or_else(|| KeysError::MasterKeyMalformed { path: path.to_owned() })
+        .ok_or_else(|| KeysError::MasterKeyMalformed {
+            path: path.to_owned(),
+        })
 }
 
 /// Makes the file so that a crash leaves either no file or a whole one, and two starts at once
 /// agree: written beside, flushed, and linked to its name, which fails where the name is taken.
 fn create_master_key(path: &Path) -> Result<MasterKey, KeysError> {
-    let failed = |source| KeysError::MasterKeyFile { path: path.to_owned(), source };
+    let failed = |source| KeysError::MasterKeyFile {
+        path: path.to_owned(),
+        source,
+    };
     let bytes = Zeroizing::new(rng::bytes::<32>());
     let mut text = Zeroizing::new(STANDARD.encode(*bytes));
     text.push('\n');
 
-    let beside = path.with_extension(format!("key.{}", std::process::id()));
+    // A random name: a process id comes again, in a container even at every start.
+    let beside = path.with_extension(URL_SAFE_NO_PAD.encode(rng::bytes::<12>()));
     let write = || -> io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -186,9 +215,13 @@ fn create_master_key(path: &Path) -> Result<MasterKey, KeysError> {
     drop(fs::remove_file(&beside));
     written.map_err(failed)?;
     if let Some(folder) = path.parent() {
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        fs::File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
     }
-    read_master_key(path)?.ok_or_else(|| KeysError::MasterKeyMissing { path: path.to_owned() })
+    read_master_key(path)?.ok_or_else(|| KeysError::MasterKeyMissing {
+        path: path.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -218,20 +251,32 @@ mod tests {
 
         let refused = read_master_key(&path).unwrap_err();
 
-        assert!(refused.to_string().contains("(mode 644): chmod 600"), "{refused}");
+        assert!(
+            refused.to_string().contains("(mode 644): chmod 600"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn damaged_master_key_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(MASTER_KEY_FILE);
-        for text in ["", "short", "!!!!", &STANDARD.encode([1; 31]), &STANDARD.encode([1; 33])] {
+        for text in [
+            "",
+            "short",
+            "!!!!",
+            &STANDARD.encode([1; 31]),
+            &STANDARD.encode([1; 33]),
+        ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 
             let refused = read_master_key(&path).unwrap_err();
 
-            assert!(matches!(refused, KeysError::MasterKeyMalformed { .. }), "{text:?}");
+            assert!(
+                matches!(refused, KeysError::MasterKeyMalformed { .. }),
+                "{text:?}"
+            );
         }
     }
 }

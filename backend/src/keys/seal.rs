@@ -21,7 +21,7 @@ impl MasterKey {
     }
 
     /// Seals a private key. Its name is bound in, so that a row cannot be passed off as another.
-    pub fn seal(&self, kid: &str, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, kid: &str, plain: &[u8]) -> Vec<u8> {
         let mut bytes = plain.to_vec();
         let nonce = self
             .key()
@@ -32,13 +32,16 @@ impl MasterKey {
         sealed
     }
 
-    /// Opens what [`MasterKey::seal`] sealed; `None` where key, name or bytes differ.
-    pub fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    /// Opens what `seal` sealed; `None` where key, name or bytes differ.
+    pub(super) fn open(&self, kid: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut bytes = Zeroizing::new(sealed.to_vec());
-        let length =
-            self.key().open_in_place(nonce, Aad::from(kid.as_bytes()), &mut bytes).ok()?.len();
+        let length = self
+            .key()
+            .open_in_place(nonce, Aad::from(kid.as_bytes()), &mut bytes)
+            .ok()?
+            .len();
         bytes.truncate(length);
         Some(bytes)
     }
@@ -73,7 +76,10 @@ mod tests {
     fn only_the_same_key_name_and_bytes_open_a_seal() {
         let sealed = master(1).seal("kid", b"private");
 
-        assert_eq!(master(1).open("kid", &sealed).unwrap().as_slice(), b"private");
+        assert_eq!(
+            master(1).open("kid", &sealed).unwrap().as_slice(),
+            b"private"
+        );
         assert!(master(2).open("kid", &sealed).is_none());
         assert!(master(1).open("other", &sealed).is_none());
         for position in 0..sealed.len() {
@@ -86,7 +92,10 @@ mod tests {
 
     #[test]
     fn sealing_twice_gives_different_bytes() {
-        assert_ne!(master(1).seal("kid", b"private"), master(1).seal("kid", b"private"));
+        assert_ne!(
+            master(1).seal("kid", b"private"),
+            master(1).seal("kid", b"private")
+        );
     }
 
     #[test]

@@ -13,8 +13,9 @@ pub(super) struct StoredKey {
 
 pub(super) async fn any(tx: &mut Tx) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT kid FROM countersign_keys LIMIT 1";
-    let kid: Option<String> =
-        on!(tx, |conn| sqlx::query_scalar(SQL).fetch_optional(&mut **conn).await)?;
+    let kid: Option<String> = on!(tx, |conn| sqlx::query_scalar(SQL)
+        .fetch_optional(&mut **conn)
+        .await)?;
     Ok(kid.is_some())
 }
 

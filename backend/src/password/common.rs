@@ -13,7 +13,7 @@ static LIST: &str = include_str!("common.txt");
 /// What fingers run along, in both directions and over the end.
 const WALKS: [&str; 5] = [
     "abcdefghijklmnopqrstuvwxyz",
-    "01234567890",
+    "0123456789",
     "qwertyuiopasdfghjklzxcvbnm",
     "1234567890qwertyuiop",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/",
@@ -32,10 +32,11 @@ fn is_repetition(text: &str) -> bool {
     (1..=chars.len() / 2).any(|length| {
         let (piece, rest) = chars.split_at(length);
         let repeats = rest.iter().zip(piece.iter().cycle()).all(|(a, b)| a == b);
-        repeats && (length <= 4 || {
-            let piece: String = piece.iter().collect();
-            is_listed(&piece) || is_walk(&piece)
-        })
+        repeats
+            && (length <= 4 || {
+                let piece: String = piece.iter().collect();
+                is_listed(&piece) || is_walk(&piece)
+            })
     })
 }
 
@@ -57,8 +58,14 @@ fn is_listed(text: &str) -> bool {
     let (mut low, mut high) = (0, list.len());
     while low < high {
         let middle = low.midpoint(high);
-        let start = list[low..middle].iter().rposition(|b| *b == b'\n').map_or(low, |at| low + at + 1);
-        let end = list[middle..high].iter().position(|b| *b == b'\n').map_or(high, |at| middle + at);
+        let start = list[low..middle]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(low, |at| low + at + 1);
+        let end = list[middle..high]
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(high, |at| middle + at);
         match list[start..end].cmp(wanted) {
             std::cmp::Ordering::Equal => return true,
             std::cmp::Ordering::Less => low = end + 1,

@@ -78,8 +78,15 @@ pub enum HashError {
 }
 
 enum Job {
-    Hash(Zeroizing<String>, oneshot::Sender<Result<PasswordHash, HashError>>),
-    Verify(Zeroizing<String>, PasswordHash, oneshot::Sender<Result<bool, HashError>>),
+    Hash(
+        Zeroizing<String>,
+        oneshot::Sender<Result<PasswordHash, HashError>>,
+    ),
+    Verify(
+        Zeroizing<String>,
+        PasswordHash,
+        oneshot::Sender<Result<bool, HashError>>,
+    ),
 }
 
 /// Hashes and verifies passwords.
@@ -115,7 +122,10 @@ impl Hasher {
         // long as against a real one, and never succeeds.
         let params = today();
         let dummy = phc(&params, &rng::bytes(), &rng::bytes::<HASH_BYTES>());
-        Ok(Self { queue, dummy: Arc::new(dummy) })
+        Ok(Self {
+            queue,
+            dummy: Arc::new(dummy),
+        })
     }
 
     /// What to verify against where there is no account, so that the answer takes as long.
@@ -190,11 +200,7 @@ fn hash(memory: &mut Vec<Block>, password: &str) -> Result<PasswordHash, HashErr
     Ok(phc(&params, &salt, output.as_slice()))
 }
 
-fn verify(
-    memory: &mut Vec<Block>,
-    password: &str,
-    hash: &PasswordHash,
-) -> Result<bool, HashError> {
+fn verify(memory: &mut Vec<Block>, password: &str, hash: &PasswordHash) -> Result<bool, HashError> {
     let phc = Phc::new(hash.as_str()).map_err(|_| HashError::Malformed)?;
     let params = Params::try_from(&phc).map_err(|_| HashError::Malformed)?;
     if phc.algorithm != Algorithm::Argon2id.ident()
@@ -244,6 +250,8 @@ fn phc(params: &Params, salt: &[u8; 16], output: &[u8]) -> PasswordHash {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
     use super::*;
 
     #[tokio::test]
@@ -251,10 +259,24 @@ mod tests {
         let hasher = Hasher::start().unwrap();
         let hash = hasher.hash("violet tractor sings").await.unwrap();
 
-        assert!(hasher.verify("violet tractor sings", hash.clone()).await.unwrap());
-        assert!(!hasher.verify("violet tractor sing", hash.clone()).await.unwrap());
+        assert!(
+            hasher
+                .verify("violet tractor sings", hash.clone())
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify("violet tractor sing", hash.clone())
+                .await
+                .unwrap()
+        );
         assert!(!hasher.verify("", hash.clone()).await.unwrap());
-        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
+        assert!(
+            hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            hash.as_str()
+        );
         assert!(!hash.is_outdated());
     }
 
@@ -263,7 +285,12 @@ mod tests {
         let hasher = Hasher::start().unwrap();
         let hash = hasher.hash("caf\u{e9} \u{fb00}").await.unwrap();
 
-        assert!(hasher.verify("cafe\u{301} \u{fb00}", hash.clone()).await.unwrap());
+        assert!(
+            hasher
+                .verify("cafe\u{301} \u{fb00}", hash.clone())
+                .await
+                .unwrap()
+        );
         assert!(!hasher.verify("caf\u{e9} ff", hash).await.unwrap());
     }
 
@@ -280,7 +307,14 @@ mod tests {
         // argon2-cffi: PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("password")
         let params = Params::new(64, 1, 1, Some(32)).unwrap();
         let mut output = [0; 32];
-        derive(&mut Vec::new(), &params, "password", b"0123456789abcdef", &mut output).unwrap();
+        derive(
+            &mut Vec::new(),
+            &params,
+            "password",
+            b"0123456789abcdef",
+            &mut output,
+        )
+        .unwrap();
         let weak = phc(&params, b"0123456789abcdef", &output);
 
         assert!(weak.is_outdated());
@@ -293,10 +327,17 @@ mod tests {
         // from the reference implementation (`echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1`).
         let params = Params::new(65_536, 2, 1, Some(32)).unwrap();
         let mut output = [0; 32];
-        derive(&mut Vec::new(), &params, "password", b"somesalt", &mut output).unwrap();
+        derive(
+            &mut Vec::new(),
+            &params,
+            "password",
+            b"somesalt",
+            &mut output,
+        )
+        .unwrap();
 
-        let hex: String = output.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7");
+        // 09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7
+        assert_eq!(STANDARD.encode(output), "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc=");
     }
 
     #[tokio::test]
@@ -309,7 +350,9 @@ mod tests {
             "$argon2d$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             "$argon2id$v=19$m=4294967295,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         ] {
-            let result = hasher.verify("x", PasswordHash::from_stored(text.to_owned())).await;
+            let result = hasher
+                .verify("x", PasswordHash::from_stored(text.to_owned()))
+                .await;
             assert!(matches!(result, Err(HashError::Malformed)), "{text}");
         }
     }
@@ -317,14 +360,20 @@ mod tests {
     #[tokio::test]
     async fn full_queue_is_refused_at_once() {
         let (queue, _jobs) = sync_channel(1);
-        let hasher = Hasher { queue, dummy: Arc::new(PasswordHash(String::new())) };
+        let hasher = Hasher {
+            queue,
+            dummy: Arc::new(PasswordHash(String::new())),
+        };
         let waiting = tokio::spawn({
             let hasher = hasher.clone();
             async move { hasher.hash("first").await }
         });
         tokio::task::yield_now().await;
 
-        assert!(matches!(hasher.hash("second").await, Err(HashError::Overloaded)));
+        assert!(matches!(
+            hasher.hash("second").await,
+            Err(HashError::Overloaded)
+        ));
         waiting.abort();
     }
 }

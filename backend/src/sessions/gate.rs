@@ -61,14 +61,20 @@ pub struct Liveness {
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self { live: Cache::new(REMEMBERED), ended: RwLock::default() }
+        Self {
+            live: Cache::new(REMEMBERED),
+            ended: RwLock::default(),
+        }
     }
 }
 
 impl Liveness {
     /// Remembers that a session was ended, `until` no token of it can be live any more.
     pub fn end(&self, id: SessionId, until: Timestamp) {
-        self.ended.write().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+        self.ended
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, until);
         self.live.remove(&id);
     }
 
@@ -81,7 +87,10 @@ impl Liveness {
     }
 
     fn is_ended(&self, id: SessionId) -> bool {
-        self.ended.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+        self.ended
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&id)
     }
 }
 
@@ -144,10 +153,20 @@ mod tests {
         for (session, account, now) in [
             (None, account, NOW),
             (Some(session()), Uuid::from_u128(3).into(), NOW),
-            (Some(Session { ended_at: Some(NOW), ..session() }), account, NOW),
+            (
+                Some(Session {
+                    ended_at: Some(NOW),
+                    ..session()
+                }),
+                account,
+                NOW,
+            ),
             (Some(session()), account, Timestamp::from_secs(1900)),
         ] {
-            assert!(usable(session.as_ref(), account, now).is_err(), "{session:?} {now}");
+            assert!(
+                usable(session.as_ref(), account, now).is_err(),
+                "{session:?} {now}"
+            );
         }
     }
 

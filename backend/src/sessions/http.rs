@@ -48,7 +48,11 @@ async fn sign_in(
     Json(request): Json<SignInRequest>,
 ) -> Result<impl IntoResponse, Error> {
     let email = Email::parse(&request.email).map_err(|error| {
-        Error::Fields(vec![FieldProblem::new("/email", error.code(), error.to_string())])
+        Error::Fields(vec![FieldProblem::new(
+            "/email",
+            error.code(),
+            error.to_string(),
+        )])
     })?;
     let issued = super::sign_in(&app, &email, &request.password, from.prefix()).await?;
     Ok(NoStore(TokenResponse::from(issued)))
@@ -89,7 +93,9 @@ async fn logout(
     ),
 )]
 async fn protected_get(claims: Claims) -> impl IntoResponse {
-    NoStore(Message { message: format!("welcome {}", claims.email) })
+    NoStore(Message {
+        message: format!("welcome {}", claims.email),
+    })
 }
 
 /// The same by `POST`, as the tutorial has it. No body is read.

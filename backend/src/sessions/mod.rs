@@ -126,8 +126,9 @@ async fn check_password(
     let credentials = accounts::find_credentials(&mut tx, email).await?;
     // The connection goes back before the hash, which may wait in a queue.
     drop(tx);
-    let hash =
-        credentials.as_ref().map_or_else(|| app.hasher.dummy(), |found| found.password_hash.clone());
+    let hash = credentials
+        .as_ref()
+        .map_or_else(|| app.hasher.dummy(), |found| found.password_hash.clone());
     let matches = app.hasher.verify(password.expose(), hash).await?;
     let Some(credentials) = credentials.filter(|_| matches) else {
         return Ok(None);
@@ -181,7 +182,10 @@ pub fn issue(app: &App, account: &Account, session: &Session) -> Result<Issued, 
         auth_time: session.auth_time.as_secs(),
     };
     let access_token = app.signer.sign(subject, rng::id(now), now.as_secs())?;
-    Ok(Issued { access_token, expires_in: app.signer.access_ttl })
+    Ok(Issued {
+        access_token,
+        expires_in: app.signer.access_ttl,
+    })
 }
 
 /// Ends the session of a token. Its tokens are refused from here on, also after a restart.
@@ -194,7 +198,8 @@ pub async fn end(app: &App, claims: &Claims) -> Result<(), StoreError> {
     let id = SessionId::from(claims.sid);
     // Marked before it is written: whoever hangs up in between leaves a session that is refused
     // too early rather than one that lives on.
-    app.liveness.end(id, app.clock.now().plus(app.longest_token_life()));
+    app.liveness
+        .end(id, app.clock.now().plus(app.longest_token_life()));
     let mut tx = app.db.write().await?;
     store::end(&mut tx, id, app.clock.now()).await?;
     tx.commit().await

@@ -46,8 +46,10 @@ pub(super) async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreEr
 pub(super) async fn find(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, StoreError> {
     const SQL: &str = "SELECT id, account_id, created_at, auth_time, expires_at, ended_at \
                        FROM countersign_sessions WHERE id = $1";
-    let row: Option<SessionRow> =
-        on!(tx, |conn| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **conn).await)?;
+    let row: Option<SessionRow> = on!(tx, |conn| sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut **conn)
+        .await)?;
     Ok(row.map(Session::from))
 }
 

@@ -1,6 +1,6 @@
 //! Migrations: embedded, one folder a database, the same numbers and names in both.
 
-use sqlx::migrate::{MigrateError as Cause, Migrator};
+use sqlx::migrate::MigrateError as Cause;
 
 use super::Db;
 
@@ -34,7 +34,11 @@ pub(super) async fn run(db: &Db) -> Result<(), MigrateError> {
         Db::Postgres(_) => sqlx::migrate!("migrations/postgres"),
     };
     migrator.dangerous_set_table_name(TABLE);
-    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = migrator
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or_default();
     // PostgreSQL takes an advisory lock meanwhile, so that replicas starting at once wait.
     let done = match db {
         Db::Sqlite { write, .. } => migrator.run(write).await,
@@ -49,12 +53,15 @@ pub(super) async fn run(db: &Db) -> Result<(), MigrateError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use sqlx::migrate::Migrator;
 
     #[test]
     fn both_databases_have_the_same_migrations() {
         let list = |migrator: Migrator| -> Vec<_> {
-            migrator.iter().map(|m| (m.version, m.description.to_string())).collect()
+            migrator
+                .iter()
+                .map(|m| (m.version, m.description.to_string()))
+                .collect()
         };
 
         assert_eq!(

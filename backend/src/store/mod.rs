@@ -76,7 +76,11 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Internal(error) }
+        if is_unavailable(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Internal(error)
+        }
     }
 }
 
@@ -91,11 +95,14 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
             let code = error.code().unwrap_or_default();
             if error.try_downcast_ref::<SqliteError>().is_some() {
                 // BUSY, LOCKED, IOERR, FULL and CANTOPEN, in the low byte of the extended code.
-                code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
+                code.parse::<u32>()
+                    .is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
             } else {
                 // Connection, resources, operator intervention, system error; then serialisation
                 // failure and deadlock.
-                ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                ["08", "53", "57", "58"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
                     || ["40001", "40P01"].contains(&&*code)
             }
         }
@@ -191,9 +198,14 @@ impl Db {
                 .max_lifetime(None)
                 .connect_with(options)
         };
-        let failed = |source| OpenError::Connect { place: place.clone(), source };
+        let failed = |source| OpenError::Connect {
+            place: place.clone(),
+            source,
+        };
         let write = pool(1, options.clone()).await.map_err(failed)?;
-        let read = pool(SQLITE_READERS, options.read_only(true)).await.map_err(failed)?;
+        let read = pool(SQLITE_READERS, options.read_only(true))
+            .await
+            .map_err(failed)?;
         let db = Self::Sqlite { read, write };
         migrate::run(&db).await?;
         Ok(db)
@@ -240,7 +252,10 @@ impl Db {
     /// [`StoreError`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
-        on!(&mut tx, |conn| sqlx::query("SELECT 1").execute(&mut **conn).await.map(|_| ()))?;
+        on!(&mut tx, |conn| sqlx::query("SELECT 1")
+            .execute(&mut **conn)
+            .await
+            .map(|_| ()))?;
         Ok(())
     }
 
@@ -263,9 +278,10 @@ impl Tx {
     ///
     /// [`StoreError`] where it is not known to be durable.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
-        })
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(StoreError::from)
     }
 }

@@ -71,13 +71,19 @@ impl Timestamp {
     /// This time and `by` more; the last representable time rather than an overflow.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// This time less `by`.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -97,8 +103,14 @@ mod tests {
 
     #[test]
     fn time_reads_as_rfc_3339() {
-        assert_eq!(Timestamp::from_secs(1_795_530_712).to_string(), "2026-11-24T14:31:52Z");
-        assert_eq!(Timestamp::from_millis(5).to_string(), "1970-01-01T00:00:00.005Z");
+        assert_eq!(
+            Timestamp::from_secs(1_795_530_712).to_string(),
+            "2026-11-24T14:31:52Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(5).to_string(),
+            "1970-01-01T00:00:00.005Z"
+        );
     }
 
     #[test]

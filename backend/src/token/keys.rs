@@ -109,7 +109,10 @@ impl PrivateKey {
             }
             Algorithm::Hs256 => return Err(KeyError::UnknownAlgorithm),
         };
-        Ok(Self { algorithm, pkcs8: Zeroizing::new(pkcs8) })
+        Ok(Self {
+            algorithm,
+            pkcs8: Zeroizing::new(pkcs8),
+        })
     }
 
     /// A key as it was kept.
@@ -164,13 +167,20 @@ pub struct SigningKey {
 
 impl SigningKey {
     fn new(algorithm: Algorithm, key: EncodingKey) -> Result<Self, KeyError> {
-        let mut jwk = Jwk::from_encoding_key(&key, algorithm.to_jwt())
-            .map_err(|_| KeyError::Malformed)?;
+        let mut jwk =
+            Jwk::from_encoding_key(&key, algorithm.to_jwt()).map_err(|_| KeyError::Malformed)?;
         // RFC 7638: the same key has the same name everywhere, and no two keys share one.
-        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| KeyError::Malformed)?;
+        let kid = jwk
+            .thumbprint(ThumbprintHash::SHA256)
+            .map_err(|_| KeyError::Malformed)?;
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        Ok(Self { kid, algorithm, key, jwk })
+        Ok(Self {
+            kid,
+            algorithm,
+            key,
+            jwk,
+        })
     }
 
     /// An HMAC key.
@@ -181,7 +191,10 @@ impl SigningKey {
     pub fn from_secret(secret: &[u8]) -> Result<Self, KeyError> {
         const NEEDED: usize = 32;
         if secret.len() < NEEDED {
-            return Err(KeyError::SecretTooShort { has: secret.len(), needs: NEEDED });
+            return Err(KeyError::SecretTooShort {
+                has: secret.len(),
+                needs: NEEDED,
+            });
         }
         Self::new(Algorithm::Hs256, EncodingKey::from_secret(secret))
     }
@@ -274,12 +287,20 @@ mod tests {
 
     #[test]
     fn published_key_has_no_private_member() {
-        let key = PrivateKey::generate(Algorithm::Es256).unwrap().signing_key().unwrap();
+        let key = PrivateKey::generate(Algorithm::Es256)
+            .unwrap()
+            .signing_key()
+            .unwrap();
         let jwks = PublicKeys::from_iter([key.verifying_key().unwrap()]).jwks();
 
         let json = serde_json::to_value(jwks).unwrap();
 
-        let members: Vec<_> = json["keys"][0].as_object().unwrap().keys().cloned().collect();
+        let members: Vec<_> = json["keys"][0]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
         assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
         assert_eq!(json["keys"][0]["kid"], key.kid());
     }

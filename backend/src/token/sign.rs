@@ -70,6 +70,8 @@ impl Signer {
             kid: Some(self.key.kid.clone()),
             ..Header::new(self.key.algorithm.to_jwt())
         };
-        jsonwebtoken::encode(&header, claims, &self.key.key).map(Token::from).map_err(SignError)
+        jsonwebtoken::encode(&header, claims, &self.key.key)
+            .map(Token::from)
+            .map_err(SignError)
     }
 }
