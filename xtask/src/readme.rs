@@ -114,7 +114,7 @@ pub(crate) fn run(workspace: &Workspace, binary: &Path, step: &mut Step) -> Resu
     let file = folder.join("commands.sh");
     fs::write(&file, commands).with_context(|| format!("writing {}", file.display()))?;
     let mut bash = workspace.command("bash");
-    bash.args(["-eu", "-x", "-o", "pipefail"])
+    bash.args(["-eu", "-o", "pipefail"])
         .arg(&file)
         .current_dir(&folder);
     let mut job = Job::start(workspace, bash, "readme")?;
@@ -122,12 +122,7 @@ pub(crate) fn run(workspace: &Workspace, binary: &Path, step: &mut Step) -> Resu
     server.stop();
 
     let log = workspace.log("readme")?;
-    // What bash repeats of a command, for whoever reads the log, is no answer of it.
-    let output: String = job::read_log(&log)
-        .lines()
-        .filter(|line| !line.starts_with('+'))
-        .flat_map(|line| [line, "\n"])
-        .collect();
+    let output = job::read_log(&log);
     let missing = missing(&script.expected, &output);
     for wanted in &missing {
         crate::ui::talk(&format!("    README.md promises: {wanted}"));
