@@ -1,0 +1,233 @@
+//! Configuration: flags, environment, file and defaults become one [`Config`].
+//!
+//! The only reader of the environment. Knows nothing of HTTP, databases or commands; what a value
+//! means is decided where it is used.
+
+mod error;
+mod excerpt;
+mod keys;
+mod public_url;
+mod secret;
+mod sources;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use tracing_subscriber::filter::Targets;
+
+use self::sources::Settings;
+pub use self::{
+    error::{ConfigError, ConfigErrors, Warning},
+    excerpt::Excerpt,
+    public_url::PublicUrl,
+    sources::{Flags, Origin, Sources},
+    values::{LogFormat, Secret},
+};
+use crate::{accounts::Registration, keys::MasterKey, token::Algorithm};
+
+/// Everything an operator decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The outside origin. Its presence means production.
+    pub public_url: Option<PublicUrl>,
+    /// Where all that is local is kept.
+    pub data_dir: PathBuf,
+    /// What opens the signing keys; without it, a file in `data_dir`.
+    pub master_key: Option<MasterKey>,
+    /// `database.url`; without it, `SQLite` in `data_dir`.
+    pub database_url: Option<Secret>,
+    /// Where to listen, and whom to believe.
+    pub server: Server,
+    /// What access tokens are like.
+    pub token: Token,
+    /// What passwords must be like.
+    pub password: Password,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How often somebody may try.
+    pub limits: Limits,
+    /// What the log looks like.
+    pub log: Log,
+}
+
+/// `server.…`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address to bind; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Peers whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `token.…`
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// What signs.
+    pub algorithm: Algorithm,
+    /// The key of HMAC; there exactly where the algorithm needs one.
+    pub secret: Option<Secret>,
+    /// `iss`, where it is not derived.
+    pub issuer: Option<String>,
+    /// `aud`, where it is not derived.
+    pub audience: Option<String>,
+    /// How long an access token lives.
+    pub access_ttl: Duration,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+}
+
+/// `password.…`
+#[derive(Debug, Clone, Copy)]
+pub struct Password {
+    /// The fewest characters of a new password.
+    pub min_length: usize,
+}
+
+/// `limits.…`
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Multiplies every rate.
+    pub scale: f64,
+}
+
+/// `log.…`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// How lines look; without it, by whether a terminal reads them.
+    pub format: Option<LogFormat>,
+    /// What is written.
+    pub level: Targets,
+}
+
+/// RFC 7518 §3.2: a key for HS256 is at least as long as the hash.
+const HS256_BYTES: usize = 32;
+
+/// The keys of the file, a line each with meaning and default, for the help text.
+pub fn keys_help() -> String {
+    keys::help()
+}
+
+impl Config {
+    /// Reads every source; the stronger one holds: flag, variable, file, default.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] names everything that is wrong, and where.
+    pub fn load(sources: &Sources) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let mut settings = Settings::gather(sources);
+        let public_url = settings.find("public_url", PublicUrl::parse);
+        let by_mode = if public_url.is_some() {
+            Registration::Closed
+        } else {
+            Registration::Open
+        };
+        let mut config = Self {
+            public_url,
+            data_dir: settings.get("data_dir", values::text).into(),
+            master_key: settings.find("master_key", MasterKey::from_base64),
+            database_url: settings.find("database.url", values::database_url),
+            server: Server {
+                listen: settings.get("server.listen", |text| text.parse().ok()),
+                trusted_proxies: settings.list("server.trusted_proxies", values::network),
+            },
+            token: Token {
+                algorithm: settings.get("token.algorithm", |text| text.parse().ok()),
+                secret: settings.find("token.secret", values::secret),
+                issuer: settings.find("token.issuer", values::text),
+                audience: settings.find("token.audience", values::text),
+                access_ttl: settings.get("token.access_ttl", values::access_ttl),
+                leeway: settings.get("token.leeway", values::leeway),
+            },
+            password: Password {
+                min_length: settings.get("password.min_length", values::min_length),
+            },
+            registration: settings
+                .find("registration", values::registration)
+                .unwrap_or(by_mode),
+            limits: Limits {
+                scale: settings.get("limits.scale", values::scale),
+            },
+            log: Log {
+                format: settings.find("log.format", values::log_format),
+                level: settings.get("log.level", values::log_level),
+            },
+        };
+        if let Some(port) = sources.flags.port {
+            config.server.listen.set_port(port);
+        }
+        if settings.all_hold() {
+            config.check(&mut settings);
+        }
+        if let Some(url) = config.public_url.clone().filter(|url| !url.is_https()) {
+            settings.warnings.push(Warning::PlainHttp { url });
+        }
+        if settings.errors.is_empty() {
+            Ok((config, settings.warnings))
+        } else {
+            Err(ConfigErrors(settings.errors))
+        }
+    }
+
+    /// What no value can show alone.
+    fn check(&self, settings: &mut Settings) {
+        let algorithm = self.token.algorithm.as_str();
+        let wrong_secret = match (&self.token.secret, self.token.algorithm.is_symmetric()) {
+            (None, false) => None,
+            (None, true) => Some(ConfigError::SecretMissing {
+                algorithm,
+                origin: settings.take_origin("token.algorithm"),
+            }),
+            (Some(_), false) => Some(ConfigError::SecretUnused {
+                algorithm,
+                origin: settings.take_origin("token.secret"),
+            }),
+            (Some(secret), true) if secret::is_known(secret.expose()) => {
+                Some(ConfigError::SecretKnown {
+                    origin: settings.take_origin("token.secret"),
+                })
+            }
+            (Some(secret), true) if secret.expose().len() < HS256_BYTES => {
+                Some(ConfigError::SecretTooShort {
+                    has: secret.expose().len(),
+                    needs: HS256_BYTES,
+                    algorithm,
+                    origin: settings.take_origin("token.secret"),
+                })
+            }
+            (Some(_), true) => None,
+        };
+        settings.errors.extend(wrong_secret);
+
+        let listen = self.server.listen;
+        if self.public_url.is_none() && !listen.ip().to_canonical().is_loopback() {
+            let origin = settings.take_origin("server.listen");
+            settings
+                .errors
+                .push(ConfigError::Exposed { listen, origin });
+        }
+    }
+
+    /// `iss` of every token: configured, else the outside origin, else this machine at `port`.
+    pub fn issuer(&self, port: u16) -> String {
+        self.token
+            .issuer
+            .clone()
+            .unwrap_or_else(|| self.origin(port))
+    }
+
+    /// `aud` of every token, by the same rule as [`Config::issuer`].
+    pub fn audience(&self, port: u16) -> String {
+        self.token
+            .audience
+            .clone()
+            .unwrap_or_else(|| self.origin(port))
+    }
+
+    fn origin(&self, port: u16) -> String {
+        match &self.public_url {
+            Some(url) => url.as_str().to_owned(),
+            None => format!("http://127.0.0.1:{port}"),
+        }
+    }
+}

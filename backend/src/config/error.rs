@@ -1,0 +1,175 @@
+//! What is wrong with a configuration, in words that name the place and the way out.
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+use super::{PublicUrl, sources::Origin};
+
+/// Everything that is wrong, at once, so that nobody mends a file line by line.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            let between = if number == 0 { "" } else { "\n\n" };
+            write!(f, "{between}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong. No message holds the value of a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file has a key that does not exist.
+    #[error("unknown key `{key}`{origin}")]
+    UnknownKey {
+        /// As it is written, with its section.
+        key: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// The file is not TOML.
+    #[error("{message}{origin}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {cause}{origin}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A secret is in a variable and in a file.
+    #[error("{variable} and {variable}_FILE are both set: keep one")]
+    GivenTwice {
+        /// The variable.
+        variable: String,
+    },
+    /// A variable is not text.
+    #[error("{variable} is not UTF-8")]
+    NotText {
+        /// The variable.
+        variable: String,
+    },
+    /// A value has the wrong type or is out of range.
+    #[error("`{key}`: expected {expected}{}{origin}", but_found(found.as_deref()))]
+    Invalid {
+        /// The key.
+        key: &'static str,
+        /// What it takes.
+        expected: &'static str,
+        /// What was there; not of a secret.
+        found: Option<String>,
+        /// Where.
+        origin: Origin,
+    },
+    /// HMAC without a key.
+    #[error(
+        "`token.algorithm` is {algorithm}, which needs `token.secret`\n  \
+         make one with `openssl rand -base64 48` and keep it in a file that \
+         COUNTERSIGN_TOKEN__SECRET_FILE names{origin}"
+    )]
+    SecretMissing {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Who chose it.
+        origin: Origin,
+    },
+    /// A key that nothing would use.
+    #[error(
+        "`token.secret` is set, but {algorithm} signs with a key of its own\n  \
+         remove it, or set `token.algorithm` to HS256{origin}"
+    )]
+    SecretUnused {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Where the secret is.
+        origin: Origin,
+    },
+    /// A key that can be guessed by trying all (RFC 7518 §3.2).
+    #[error(
+        "`token.secret` has {has} bytes; {algorithm} needs at least {needs}\n  \
+         make one with `openssl rand -base64 48`{origin}"
+    )]
+    SecretTooShort {
+        /// Bytes it has.
+        has: usize,
+        /// Bytes it needs.
+        needs: usize,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Where it is.
+        origin: Origin,
+    },
+    /// A key that is in a manual.
+    #[error(
+        "`token.secret` is a known example, and whoever knows it can sign in as anybody\n  \
+         make one with `openssl rand -base64 48`{origin}"
+    )]
+    SecretKnown {
+        /// Where it is.
+        origin: Origin,
+    },
+    /// Development, open to others.
+    #[error(
+        "`server.listen` is {listen}, which other machines can reach, but `public_url` is not set\n  \
+         without it this is development: anybody may create an account, and cookies are not Secure\n  \
+         set it to the address people use (`--public-url https://auth.example.com`), or listen on \
+         127.0.0.1{origin}"
+    )]
+    Exposed {
+        /// The address.
+        listen: SocketAddr,
+        /// Who chose it.
+        origin: Origin,
+    },
+}
+
+fn but_found(found: Option<&str>) -> String {
+    found
+        .map(|found| format!(", found {found}"))
+        .unwrap_or_default()
+}
+
+/// What is allowed and still worth a word.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A variable that looks like ours and is not: perhaps misspelt, perhaps of another version.
+    #[error("unknown variable {name}{}", did_you_mean(nearest.as_deref()))]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
+    /// Production without encryption.
+    #[error(
+        "public_url is {url}: passwords and tokens travel in clear, and everybody on the way can \
+         read them. Use https for anything but a trial"
+    )]
+    PlainHttp {
+        /// The origin.
+        url: PublicUrl,
+    },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest
+        .map(|nearest| format!("; did you mean {nearest}?"))
+        .unwrap_or_default()
+}
