@@ -1,0 +1,171 @@
+//! What a start says: an overview for people at a terminal, a log line a fact for everybody else.
+//!
+//! Only of what exists.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+};
+
+use super::say;
+use crate::{
+    accounts::Registration,
+    app::{App, DATABASE_FILE},
+    config::{Config, LogFormat},
+    telemetry,
+};
+
+/// The facts of a start.
+struct Facts<'a> {
+    address: SocketAddr,
+    public_url: Option<&'a str>,
+    data_dir: String,
+    database: String,
+    algorithm: &'static str,
+    key: &'static str,
+    registration: Registration,
+    pages: bool,
+}
+
+/// Says where everything is.
+pub(super) fn show(config: &Config, app: &App, address: SocketAddr) {
+    let facts = Facts::of(config, app, address);
+    if io::stderr().is_terminal() && telemetry::format(&config.log) == LogFormat::Pretty {
+        say(facts.overview());
+    } else {
+        facts.log();
+    }
+}
+
+impl<'a> Facts<'a> {
+    fn of(config: &'a Config, app: &App, address: SocketAddr) -> Self {
+        let database = match &config.database_url {
+            None => config.data_dir.join(DATABASE_FILE).display().to_string(),
+            // A URL may have a password in it.
+            Some(url) if url.expose().starts_with("sqlite:") => "SQLite by database.url".to_owned(),
+            Some(_) => "PostgreSQL by database.url".to_owned(),
+        };
+        Self {
+            address,
+            public_url: config
+                .public_url
+                .as_ref()
+                .map(crate::config::PublicUrl::as_str),
+            data_dir: config.data_dir.display().to_string(),
+            database,
+            algorithm: config.token.algorithm.as_str(),
+            key: match (&config.token.secret, app.key_created) {
+                (Some(_), _) => "from token.secret",
+                (None, true) => "created",
+                (None, false) => "loaded",
+            },
+            registration: config.registration,
+            pages: app.assets.are_built(),
+        }
+    }
+
+    fn overview(&self) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let (mode, url) = match self.public_url {
+            Some(url) => ("", url.to_owned()),
+            None => (
+                "  (development: no public_url)",
+                format!("http://{}", self.address),
+            ),
+        };
+        let mut lines = vec![("Data folder", self.data_dir.clone())];
+        if self.public_url.is_some() {
+            lines.push(("Listens on", self.address.to_string()));
+        }
+        lines.push(("Database", self.database.clone()));
+        lines.push(("Signing key", format!("{} ({})", self.algorithm, self.key)));
+        lines.push((
+            "Registration",
+            match self.registration {
+                Registration::Open => {
+                    "open: anybody who gets here may create an account".to_owned()
+                }
+                Registration::Closed => "closed: countersign user create --email E".to_owned(),
+            },
+        ));
+        if !self.pages {
+            lines.push(("Pages", "not built: cargo xtask serve".to_owned()));
+        }
+
+        let mut text = format!("\n  countersign {version}{mode}\n\n  ➜  {url}\n\n");
+        for (name, fact) in lines {
+            // Writing to a `String` cannot fail.
+            writeln!(text, "  {name:<14}{fact}").ok();
+        }
+        text += "\n  Stop with Ctrl-C.\n";
+        text
+    }
+
+    fn log(&self) {
+        if self.public_url.is_none() {
+            tracing::info!("development: there is no public_url");
+        }
+        tracing::info!(
+            data_dir = self.data_dir,
+            database = self.database,
+            algorithm = self.algorithm,
+            key = self.key,
+            "opened"
+        );
+        tracing::info!(
+            registration = match self.registration {
+                Registration::Open => "open",
+                Registration::Closed => "closed",
+            },
+            pages = self.pages,
+            public_url = self.public_url,
+            "ready"
+        );
+        // Tests and supervisors wait for this one.
+        tracing::info!(address = %self.address, "listening");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts<'static> {
+        Facts {
+            address: "127.0.0.1:3000".parse().unwrap(),
+            public_url: None,
+            data_dir: "./data".to_owned(),
+            database: "./data/countersign.db".to_owned(),
+            algorithm: "ES256",
+            key: "created",
+            registration: Registration::Open,
+            pages: false,
+        }
+    }
+
+    #[test]
+    fn overview_of_a_first_start() {
+        let text = facts().overview();
+
+        insta::with_settings!({ filters => [(env!("CARGO_PKG_VERSION"), "X.Y.Z")] }, {
+            insta::assert_snapshot!(text, @"");
+        });
+    }
+
+    #[test]
+    fn overview_in_production() {
+        let text = Facts {
+            public_url: Some("https://auth.example.com"),
+            registration: Registration::Closed,
+            key: "loaded",
+            pages: true,
+            ..facts()
+        }
+        .overview();
+
+        insta::with_settings!({ filters => [(env!("CARGO_PKG_VERSION"), "X.Y.Z")] }, {
+            insta::assert_snapshot!(text, @"");
+        });
+    }
+}
