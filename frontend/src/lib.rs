@@ -1,1 +1,35 @@
-//! Sign-in pages and session handling for Leptos.
+//! Sign-in pages and session handling for Leptos (client-side rendering), and Countersign's own
+//! single-page application made of them.
+//!
+//! To embed the session in an application of your own, provide it once and read it anywhere below:
+//!
+//! ```no_run
+//! use countersign_leptos::session::SessionHandle;
+//! use leptos::prelude::*;
+//!
+//! #[component]
+//! fn Greeting() -> impl IntoView {
+//!     let session = SessionHandle::provide();
+//!     move || if session.is_known() { "welcome back" } else { "who is there?" }
+//! }
+//! ```
+//!
+//! - [`api`] calls the server: the only user of gloo-net, a function for each path.
+//! - [`session`] knows who is signed in: the only user of gloo-storage.
+//! - [`components`] take props and give callbacks; they reach for no global.
+//! - [`pages`] compose components with the two above.
+//! - [`return_to`] and [`claims`] are pure.
+//!
+//! Texts are in one private module, so that a translation finds them all.
+
+pub mod api;
+pub mod app;
+pub mod claims;
+pub mod components;
+pub mod pages;
+pub mod return_to;
+pub mod session;
+pub mod settings;
+mod strings;
+
+pub use app::App;

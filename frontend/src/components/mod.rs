@@ -1,0 +1,11 @@
+//! Parts of pages: props in, callbacks out. They call no server and know no session.
+
+pub mod credentials_form;
+pub mod frame;
+pub mod lesson;
+pub mod page;
+
+pub use credentials_form::{Credentials, CredentialsForm, FormError, Purpose};
+pub use frame::{Frame, FrameLinks};
+pub use lesson::Lesson;
+pub use page::{Page, provide_page_focus};

@@ -1,0 +1,286 @@
+//! Who is signed in: one signal, kept in step with `localStorage`, with the token's expiry and with
+//! the other tabs. The only user of gloo-storage; it calls no server.
+//!
+//! # Security
+//!
+//! Any script of this origin can read `localStorage`. The strict content security policy that the
+//! server sends with the pages is what keeps foreign scripts out.
+
+use countersign_types::{ProblemCode, Token, routes::STORAGE_KEY, sessions::TokenResponse};
+use gloo_storage::{LocalStorage, Storage as _};
+use leptos::{ev, prelude::*};
+use std::time::Duration;
+
+use crate::claims::Claims;
+
+/// Who is signed in, as far as this tab knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Session {
+    /// Not looked yet.
+    Unknown,
+    /// Nobody, and how that came about.
+    Anonymous(Farewell),
+    /// Somebody.
+    Known(Known),
+}
+
+/// How it came about that nobody is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// Nobody was.
+    Never,
+    /// By the button here; whether the server heard of it.
+    SignedOut {
+        /// The server has ended the session.
+        is_told: bool,
+    },
+    /// In another tab.
+    Elsewhere,
+    /// The token's time was over.
+    Expired,
+    /// The server no longer accepts the token.
+    Ended,
+}
+
+impl Farewell {
+    /// Whether it came unasked, so that signing in again should lead back.
+    pub fn is_unasked(self) -> bool {
+        matches!(self, Self::Expired | Self::Ended)
+    }
+}
+
+/// Somebody with a token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The token.
+    pub token: Token,
+    /// What it says, unverified.
+    pub claims: Claims,
+    /// When it expires by this browser's clock, in milliseconds since 1970.
+    pub ends_at: Option<f64>,
+    /// Whether it survives a reload.
+    pub is_stored: bool,
+}
+
+/// The session and what may be done to it. Cheap to copy; get it with [`SessionHandle::expect`].
+#[derive(Debug, Clone, Copy)]
+pub struct SessionHandle {
+    state: RwSignal<Session>,
+    now: RwSignal<f64>,
+}
+
+impl SessionHandle {
+    /// Reads the stored token and watches expiry and other tabs for as long as the current owner
+    /// lives. Puts itself into the context.
+    pub fn provide() -> Self {
+        let session = Self {
+            state: RwSignal::new(Session::Unknown),
+            now: RwSignal::new(js_sys::Date::now()),
+        };
+        session.state.set(session.read());
+        session.watch_expiry();
+        let listener = window_event_listener(ev::storage, move |event| {
+            // Without a key, everything was removed.
+            if event.key().is_none_or(|key| key == STORAGE_KEY) {
+                session.follow();
+            }
+        });
+        on_cleanup(move || listener.remove());
+        provide_context(session);
+        session
+    }
+
+    /// The handle in the context.
+    ///
+    /// # Panics
+    ///
+    /// Where no component above called [`SessionHandle::provide`].
+    pub fn expect() -> Self {
+        expect_context()
+    }
+
+    /// The session; reading it subscribes.
+    pub fn get(self) -> Session {
+        self.state.get()
+    }
+
+    /// The token; reading it subscribes.
+    pub fn token(self) -> Option<Token> {
+        self.state.with(|state| match state {
+            Session::Known(known) => Some(known.token.clone()),
+            _ => None,
+        })
+    }
+
+    /// The token, without subscribing.
+    pub fn token_untracked(self) -> Option<Token> {
+        untrack(|| self.token())
+    }
+
+    /// Whether somebody is signed in; reading it subscribes.
+    pub fn is_known(self) -> bool {
+        self.state.with(|state| matches!(state, Session::Known(_)))
+    }
+
+    /// Seconds until the token expires, counting down; reading it subscribes.
+    pub fn seconds_left(self) -> Option<u64> {
+        let now = self.now.get();
+        self.state.with(|state| match state {
+            Session::Known(known) => known.ends_at.map(|end| whole_seconds(end - now)),
+            _ => None,
+        })
+    }
+
+    /// Begins a session with what the server answered.
+    pub fn begin(self, answer: &TokenResponse) {
+        let now = js_sys::Date::now();
+        let token = answer.access_token.clone();
+        // By the lifetime and not by `exp`: this browser's clock may be wrong.
+        let lifetime = Duration::from_secs(answer.expires_in).as_secs_f64() * 1000.0;
+        let Some(claims) = Claims::decode(token.expose()) else {
+            self.state.set(Session::Anonymous(Farewell::Ended));
+            return;
+        };
+        let is_stored = store(&token);
+        self.now.set(now);
+        self.state.set(Session::Known(Known {
+            token,
+            claims,
+            ends_at: Some(now + lifetime),
+            is_stored,
+        }));
+    }
+
+    /// Ends the session here and in the other tabs.
+    pub fn end(self, farewell: Farewell) {
+        forget();
+        self.state.set(Session::Anonymous(farewell));
+    }
+
+    /// The server refused this token. Ends the session, unless it has another token by now.
+    pub fn refuse(self, token: &Token, code: ProblemCode) {
+        let is_current = self.state.with_untracked(
+            |state| matches!(state, Session::Known(known) if known.token == *token),
+        );
+        if is_current {
+            self.end(if code == ProblemCode::TokenExpired {
+                Farewell::Expired
+            } else {
+                Farewell::Ended
+            });
+        }
+    }
+
+    fn read(self) -> Session {
+        let now = self.now.get_untracked();
+        let Some(token) = load() else {
+            return Session::Anonymous(Farewell::Never);
+        };
+        let Some(claims) = Claims::decode(&token) else {
+            forget();
+            return Session::Anonymous(Farewell::Never);
+        };
+        let ends_at = claims
+            .expires_at()
+            .map(|seconds| seconds * 1000.0)
+            // A token that seems to be over already: the server shall say so, its clock is right.
+            .filter(|end| *end > now);
+        Session::Known(Known {
+            token: Token::from(token),
+            claims,
+            ends_at,
+            is_stored: true,
+        })
+    }
+
+    /// Does what another tab did.
+    fn follow(self) {
+        self.now.set(js_sys::Date::now());
+        let was_known = self
+            .state
+            .with_untracked(|state| matches!(state, Session::Known(_)));
+        match self.read() {
+            Session::Known(known) => {
+                let is_news = self.state.with_untracked(
+                    |state| !matches!(state, Session::Known(old) if old.token == known.token),
+                );
+                if is_news {
+                    self.state.set(Session::Known(known));
+                }
+            }
+            _ if was_known => self.state.set(Session::Anonymous(Farewell::Elsewhere)),
+            _ => {}
+        }
+    }
+
+    /// Looks every second while somebody is signed in. A timer set to the end would be late after
+    /// a computer's sleep, and cannot be set to more than 24 days.
+    fn watch_expiry(self) {
+        let is_known = Memo::new(move |_| self.is_known());
+        Effect::new(move |_| {
+            if !is_known.get() {
+                return;
+            }
+            let tick = move || {
+                let now = js_sys::Date::now();
+                self.now.set(now);
+                let is_over = self.state.with_untracked(|state| {
+                    matches!(state, Session::Known(Known { ends_at: Some(end), .. }) if *end <= now)
+                });
+                if is_over {
+                    self.end(Farewell::Expired);
+                }
+            };
+            if let Ok(timer) = set_interval_with_handle(tick, Duration::from_secs(1)) {
+                on_cleanup(move || timer.clear());
+            }
+        });
+    }
+}
+
+/// Whole seconds of a time in milliseconds, rounded up.
+fn whole_seconds(milliseconds: f64) -> u64 {
+    Duration::try_from_secs_f64((milliseconds / 1000.0).ceil()).map_or(0, |left| left.as_secs())
+}
+
+/// gloo's raw handle, because its own methods would quote the token as JSON. The look before it is
+/// needed: gloo panics where a browser blocks storage.
+fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()?;
+    Some(LocalStorage::raw())
+}
+
+fn load() -> Option<String> {
+    storage()?.get_item(STORAGE_KEY).ok().flatten()
+}
+
+fn store(token: &Token) -> bool {
+    storage().is_some_and(|storage| storage.set_item(STORAGE_KEY, token.expose()).is_ok())
+}
+
+fn forget() {
+    if let Some(storage) = storage() {
+        // It can only fail where it is blocked, and then there is nothing to remove.
+        drop(storage.remove_item(STORAGE_KEY));
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_begun_second_counts_and_a_past_end_is_zero() {
+        assert_eq!(whole_seconds(900_000.0), 900);
+        assert_eq!(whole_seconds(1.0), 1);
+        assert_eq!(whole_seconds(-5_000.0), 0);
+    }
+
+    #[test]
+    fn only_an_end_that_came_unasked_leads_back() {
+        assert!(Farewell::Expired.is_unasked());
+        assert!(Farewell::Ended.is_unasked());
+        assert!(!Farewell::SignedOut { is_told: true }.is_unasked());
+        assert!(!Farewell::Elsewhere.is_unasked());
+    }
+}

@@ -1,0 +1,472 @@
+// What the pages promise, a sentence each.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PASSWORD, fill, freePort, newEmail, newProfile, signIn, signUp, stop, storedToken, until } from "./support.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../../..");
+// Chromium itself logs every answer of 4xx and 5xx, and every call that reaches nobody.
+const REFUSED = [/Failed to load resource: the server responded with a status of 4\d\d/];
+const AWAY = [/Failed to load resource: net::ERR_CONNECTION_REFUSED/];
+const PAGES = ["/", "/index", "/sign-in", "/sign-up", "/no-such-page"];
+
+export const tests = [];
+const test = (name, body, options = {}) => tests.push({ name, body, ...options });
+const main = (page) => page.locator("main");
+
+test("creating an account signs in and shows the protected message and the lesson", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+
+  assert.equal(new URL(page.url()).pathname, "/");
+  const lesson = page.getByRole("region", { name: "What just happened" });
+  await lesson.getByText(`{"message":"welcome ${email}"}`).waitFor();
+  assert.match(await lesson.innerText(), /Authorization: Bearer eyJ\S{9}…\S{6}\n/);
+  assert.match(await lesson.innerText(), /Expires in (8[89]\d|900) seconds/);
+  await lesson.getByRole("rowheader", { name: "sub", exact: true }).waitFor();
+  const token = await storedToken(page);
+  assert.match(token, /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/, "stored raw, without quotes");
+  assert.ok(!(await page.content()).includes(token), "the whole token is nowhere on the page");
+});
+
+test("the seconds to expiry count down", async ({ page, origin }) => {
+  await signUp(page, origin);
+  const seconds = async () => Number((await page.getByRole("timer").innerText()).match(/\d+/)[0]);
+
+  const first = await seconds();
+  await until("it counts", async () => (await seconds()) < first, 5000);
+});
+
+test("an account signs in again", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  await main(page).getByRole("link", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+
+  await signIn(page, email);
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+});
+
+test("a wrong password says so, keeps the address and takes the focus", async ({ page, origin }) => {
+  const email = newEmail();
+  await page.goto(`${origin}/sign-in`);
+  await signIn(page, email, "not the right password");
+
+  const summary = page.getByRole("alert").filter({ hasText: /./ });
+  await summary.waitFor();
+  assert.match(await summary.innerText(), /wrong|not right|incorrect|do not match|does not match/i);
+  assert.equal(await page.getByLabel("Email").inputValue(), email);
+  assert.equal(await page.getByLabel("Password", { exact: true }).inputValue(), "");
+  assert.match(await page.title(), /^Error: Sign in/);
+  await until("the summary has the focus", () => summary.evaluate((node) => node === document.activeElement));
+  assert.equal(await storedToken(page), null);
+}, { allowed: REFUSED });
+
+test("a form that cannot hold names each field and sends nothing", async ({ page, origin }) => {
+  const sent = [];
+  page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
+  await page.goto(`${origin}/sign-up`);
+  await fill(page, "ada", "short");
+  await page.locator("form").getByRole("button", { name: "Create account" }).click();
+
+  await page.getByText("2 fields need attention.").waitFor();
+  for (const [label, text] of [["Email", /name@example\.com/], ["Password", /This has 5 characters; 15 are needed\./]]) {
+    const field = page.getByLabel(label, { exact: true });
+    assert.equal(await field.getAttribute("aria-invalid"), "true");
+    const id = (await field.getAttribute("aria-describedby")).split(" ")[0];
+    assert.match(await page.locator(`#${id}`).innerText(), text);
+  }
+  await page.getByRole("alert").getByRole("link", { name: /15 are needed/ }).click();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "password");
+  assert.equal(await page.getByLabel("Email").inputValue(), "ada");
+  assert.deepEqual(sent, []);
+});
+
+test("what only the server knows stands beside its field", async ({ page, origin }) => {
+  await page.goto(`${origin}/sign-up`);
+  await fill(page, newEmail(), "passwordpassword");
+  await page.locator("form").getByRole("button", { name: "Create account" }).click();
+
+  await page.locator("#password-error").getByText(/most common/).waitFor();
+}, { allowed: REFUSED });
+
+test("a taken address is said", async ({ page, context, origin }) => {
+  const email = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  await page.goto(`${origin}/sign-up`);
+  await fill(page, email, PASSWORD);
+  await page.locator("form").getByRole("button", { name: "Create account" }).click();
+
+  await page.getByRole("alert").filter({ hasText: /account|taken/i }).waitFor();
+  assert.equal(await storedToken(page), null);
+}, { allowed: REFUSED });
+
+test("pressing twice sends once", async ({ page, origin }) => {
+  let calls = 0;
+  await page.route("**/auth", async (route) => {
+    calls += 1;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await route.continue();
+  });
+  await page.goto(`${origin}/sign-in`);
+  await fill(page, newEmail(), PASSWORD);
+  await page.locator("form").evaluate((form) => {
+    form.requestSubmit();
+    form.requestSubmit();
+  });
+  await page.getByText("Signing in…").waitFor();
+  await page.locator("form").evaluate((form) => form.requestSubmit());
+
+  await page.getByRole("alert").filter({ hasText: /./ }).waitFor();
+  assert.equal(calls, 1);
+}, { allowed: REFUSED });
+
+test("the password can be shown, and is hidden again when sent", async ({ page, origin }) => {
+  await page.goto(`${origin}/sign-in`);
+  await fill(page, newEmail(), "let me see");
+  const field = page.locator("#password");
+  await page.getByRole("button", { name: "Show password" }).click();
+  assert.equal(await field.getAttribute("type"), "text");
+  await page.getByRole("status").filter({ hasText: "Your password is shown." }).waitFor({ state: "attached" });
+
+  await page.locator("form").getByRole("button", { name: "Sign in" }).click();
+
+  assert.equal(await field.getAttribute("type"), "password");
+  await page.getByRole("alert").filter({ hasText: /./ }).waitFor();
+}, { allowed: REFUSED });
+
+test("a reload stays signed in", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+
+  await page.reload();
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+});
+
+test("a script finds the token where the contract says", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+
+  const answer = await page.evaluate(async () => {
+    const answer = await fetch("/protected", {
+      method: "post",
+      headers: { Authorization: `Bearer ${localStorage.getItem("jwt")}` },
+    });
+    return { status: answer.status, body: await answer.json() };
+  });
+
+  assert.deepEqual(answer, { status: 200, body: { message: `welcome ${email}` } });
+});
+
+test("signing out clears the token, and the server refuses the old one", async ({ page, origin }) => {
+  await signUp(page, origin);
+  const token = await storedToken(page);
+  const ask = () => fetch(`${origin}/protected`, { headers: { Authorization: `Bearer ${token}` } });
+  assert.equal((await ask()).status, 200);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  await page.getByText("You are signed out.").waitFor();
+  assert.equal(await storedToken(page), null);
+  assert.equal((await ask()).status, 401);
+});
+
+test("signing in leads back to where it was asked for", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+
+  await page.goto(`${origin}/sign-in?return_to=%2Findex`);
+  await signIn(page, email);
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.equal(page.url(), `${origin}/index`);
+});
+
+test("signing in never leads to a foreign origin", async ({ page, context, origin }) => {
+  const email = await signUp(page, origin);
+  const foreign = [];
+  page.on("request", (request) => request.url().startsWith(origin) || foreign.push(request.url()));
+  for (const target of ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)"]) {
+    await page.evaluate(() => localStorage.clear());
+    await page.goto(`${origin}/sign-in?return_to=${encodeURIComponent(target)}`);
+    await signIn(page, email);
+    await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+    assert.equal(page.url(), `${origin}/`, target);
+  }
+  assert.deepEqual(foreign, []);
+});
+
+test("an expired token leads to sign in, and back", async ({ page, origin }) => {
+  const email = newEmail();
+  await page.goto(`${origin}/sign-up?return_to=%2Findex`);
+  await fill(page, email, PASSWORD);
+  await page.locator("form").getByRole("button", { name: "Create account" }).click();
+
+  await page.getByText("Your session has expired. Sign in to go on.").waitFor();
+  assert.equal(page.url(), `${origin}/sign-in?return_to=%2Findex`);
+  assert.equal(await storedToken(page), null);
+}, { env: { COUNTERSIGN_TOKEN__ACCESS_TTL: "2s", COUNTERSIGN_TOKEN__LEEWAY: "0s" }, allowed: REFUSED });
+
+test("a session that the server ended leads to sign in", async ({ page, origin }) => {
+  await signUp(page, origin);
+  const token = await storedToken(page);
+  await fetch(`${origin}/auth/logout`, { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+
+  await page.reload();
+
+  await page.getByText("Your session was ended. Sign in to go on.").waitFor();
+  assert.equal(await storedToken(page), null);
+}, { allowed: REFUSED });
+
+test("signing in and out in one tab shows in the other", async ({ page, context, origin }) => {
+  const other = await context.newPage();
+  await other.goto(origin);
+  await other.getByRole("heading", { name: /Sign-in that you can follow/ }).waitFor();
+  const email = await signUp(page, origin);
+  await other.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  await other.getByText("You signed out in another tab.").waitFor();
+});
+
+test("closed registration offers no account and says so", async ({ page, origin }) => {
+  await page.goto(`${origin}/sign-in`);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await until("no link to create an account", async () => (await page.getByRole("link", { name: "Create account" }).count()) === 0);
+
+  await page.goto(`${origin}/sign-up`);
+
+  await page.getByRole("heading", { name: "Registration is closed here." }).waitFor();
+  assert.equal(await page.locator("form").count(), 0);
+}, { env: { COUNTERSIGN_REGISTRATION: "closed" } });
+
+test("the form asks for as many characters as the server", async ({ page, origin }) => {
+  await page.goto(`${origin}/sign-up`);
+
+  await page.getByText("20 characters or more. A few words work well.").waitFor();
+}, { env: { COUNTERSIGN_PASSWORD__MIN_LENGTH: "20" } });
+
+test("a server that is away is said in plain words, and what was typed stays", async ({ page, server, origin }) => {
+  const email = newEmail();
+  await page.goto(`${origin}/sign-in`);
+  await fill(page, email, PASSWORD);
+  await stop(server.child);
+
+  await page.locator("form").getByRole("button", { name: "Sign in" }).click();
+
+  await page.getByRole("alert").getByText(/The server cannot be reached\./).waitFor();
+  assert.equal(await page.getByLabel("Email").inputValue(), email);
+  assert.equal(await page.getByLabel("Password", { exact: true }).inputValue(), PASSWORD);
+}, { allowed: AWAY });
+
+test("signing out while the server is away clears the token and is honest", async ({ page, server, origin }) => {
+  await signUp(page, origin);
+  await stop(server.child);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  await page.getByText(/the server could not be told/).waitFor();
+  assert.equal(await storedToken(page), null);
+}, { allowed: AWAY });
+
+test("too many attempts say how long to wait", async ({ page, origin }) => {
+  await page.route("**/auth", (route) =>
+    route.fulfill({
+      status: 429,
+      headers: { "Content-Type": "application/problem+json", "Retry-After": "40" },
+      body: JSON.stringify({ type: "urn:countersign:problem:rate_limited", title: "Too many attempts", status: 429, detail: "x", code: "rate_limited", retry_after: 40 }),
+    }),
+  );
+  await page.goto(`${origin}/sign-in`);
+  await signIn(page, newEmail());
+
+  await page.getByText("Too many attempts. Try again in 40 seconds.").waitFor();
+}, { allowed: REFUSED });
+
+test("blocked storage keeps the session until the reload, and says so", async ({ page, context, origin }) => {
+  await context.addInitScript(() => {
+    Object.defineProperty(window, "localStorage", {
+      get() {
+        throw new DOMException("blocked", "SecurityError");
+      },
+    });
+  });
+
+  await signUp(page, origin);
+
+  await page.getByText(/does not allow this site to store anything/).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: /Sign-in that you can follow/ }).waitFor();
+});
+
+test("every page loads by its own address, with its title and one heading", async ({ page, origin }) => {
+  for (const [path, status, title] of [
+    ["/", 200, "Sign-in that you can follow, step by step. · Countersign"],
+    ["/index", 200, "Sign-in that you can follow, step by step. · Countersign"],
+    ["/sign-in", 200, "Sign in · Countersign"],
+    ["/sign-up", 200, "Create account · Countersign"],
+    ["/no-such-page", 404, "There is no such page. · Countersign"],
+  ]) {
+    assert.equal((await page.goto(origin + path)).status(), status, path);
+    await page.waitForFunction((title) => document.title === title, title);
+    assert.equal((await page.reload()).status(), status, path);
+    await page.waitForFunction((title) => document.title === title, title);
+    assert.equal(await page.locator("h1").count(), 1, path);
+  }
+}, { allowed: REFUSED });
+
+test("no page causes a complaint of the browser", async ({ page, origin }) => {
+  for (const path of PAGES.slice(0, 4)) {
+    await page.goto(origin + path, { waitUntil: "networkidle" });
+    await page.locator("main h1").waitFor();
+  }
+  await signUp(page, origin);
+  await page.waitForLoadState("networkidle");
+});
+
+test("a navigation moves the focus to the heading", async ({ page, origin }) => {
+  await page.goto(origin);
+  await page.locator("header").getByRole("link", { name: "Sign in" }).click();
+
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await until("the heading has the focus", () => page.evaluate(() => document.activeElement.tagName === "H1"));
+});
+
+test("an account is created with the keyboard alone", async ({ page, origin }) => {
+  await page.goto(origin);
+  await page.locator("main h1").waitFor();
+  const focused = () => page.evaluate(() => {
+    const node = document.activeElement;
+    return node.getAttribute("aria-label") ?? (node.id || node.textContent.trim());
+  });
+  const tabTo = async (wanted) => {
+    for (let i = 0; i < 12; i += 1) {
+      await page.keyboard.press("Tab");
+      if ((await focused()) === wanted) return;
+    }
+    throw new Error(`no way to ${wanted}`);
+  };
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Skip to the content");
+  await page.keyboard.press("Enter");
+  assert.equal(await focused(), "content");
+  await tabTo("Create account");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Email").waitFor();
+  const email = newEmail();
+  await tabTo("email");
+  await page.keyboard.type(email);
+  await tabTo("password");
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press("Enter");
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+});
+
+test("a WebAssembly that does not come is said in plain words", async ({ page, origin }) => {
+  await page.route("**/*.wasm", (route) => route.abort());
+  await page.goto(origin);
+
+  await page.getByRole("alert").getByText(/could not be loaded/).waitFor();
+  await page.getByRole("link", { name: "Reload the page" }).waitFor();
+}, { allowed: [/./] });
+
+test("a browser without WebAssembly is told so", async ({ page, context, origin }) => {
+  await context.addInitScript(() => delete globalThis.WebAssembly);
+  await page.goto(origin);
+
+  await page.getByRole("alert").getByText(/need WebAssembly/).waitFor();
+}, { allowed: [/./] });
+
+test("a browser without JavaScript is told so", async ({ browser, origin, later }) => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  later(() => context.close());
+  const page = await context.newPage();
+  await page.goto(origin);
+
+  await page.getByText(/JavaScript is switched off/).waitFor();
+});
+
+const looks = [
+  ["light", { colorScheme: "light", viewport: { width: 1180, height: 820 } }],
+  ["dark", { colorScheme: "dark", viewport: { width: 1180, height: 820 } }],
+  ["phone", { colorScheme: "light", viewport: { width: 360, height: 740 } }],
+  ["phone-dark", { colorScheme: "dark", viewport: { width: 360, height: 740 } }],
+];
+for (const [look, options] of looks) {
+  test(`no page has an accessibility fault or overflows (${look})`, async ({ browser, origin, later }) => {
+    const shots = process.env.COUNTERSIGN_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), "countersign-shots-")));
+    await mkdir(shots, { recursive: true });
+    if (!process.env.COUNTERSIGN_SCREENSHOTS) later(() => rm(shots, { recursive: true, force: true }));
+    const axe = await readFile(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
+    const { context } = await newProfile(browser, { ...options, deviceScaleFactor: 2, reducedMotion: "reduce" });
+    later(() => context.close());
+    const page = await context.newPage();
+    const inspect = async (name) => {
+      await page.locator("main h1").waitFor();
+      // By the debugger and not by a script element, which the pages' policy refuses.
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      const faults = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`);
+      assert.deepEqual(faults, [], name);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= options.viewport.width, `${name} is ${width} wide`);
+      await page.screenshot({ path: join(shots, `${name}-${look}.png`) });
+    };
+    for (const [path, name] of [["/", "welcome"], ["/sign-in", "sign-in"], ["/sign-up", "sign-up"], ["/no-such-page", "not-found"]]) {
+      await page.goto(origin + path, { waitUntil: "networkidle" });
+      await inspect(name);
+    }
+    await page.goto(`${origin}/sign-up`);
+    await fill(page, "ada", "short");
+    await page.locator("form").getByRole("button", { name: "Create account" }).click();
+    await page.getByText("2 fields need attention.").waitFor();
+    await inspect("sign-up-errors");
+    await signUp(page, origin, "ada@example.com");
+    await page.getByRole("timer").waitFor();
+    await inspect("home");
+  }, { limit: 120000 });
+}
+
+test("a page of trunk serve signs in through its proxy", async ({ page, server, later }) => {
+  const port = await freePort();
+  const folder = await mkdtemp(join(tmpdir(), "countersign-trunk-"));
+  // The project's own file, with the server of this test and paths that hold from another folder.
+  const text = (await readFile(join(root, "Trunk.toml"), "utf8"))
+    .replaceAll("http://127.0.0.1:3000", server.origin)
+    .replace('"frontend/index.html"', JSON.stringify(join(root, "frontend/index.html")))
+    .replace('"frontend/dist"', JSON.stringify(join(folder, "dist")))
+    .replace(/^watch = .*$/m, `watch = [${JSON.stringify(join(root, "frontend/src"))}]`)
+    .replace(/^ignore = .*$/m, "ignore = []");
+  await writeFile(join(folder, "Trunk.toml"), text);
+  const trunk = spawn(process.env.TRUNK || "trunk", ["--config", join(folder, "Trunk.toml"), "serve", "--port", String(port)], {
+    cwd: root,
+    env: { TRUNK_SKIP_VERSION_CHECK: "true", TRUNK_BUILD_OFFLINE: "true", ...process.env, TRUNK_BUILD_DIST: join(folder, "dist"), NO_COLOR: "true" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  trunk.stdout.on("data", (chunk) => (log += chunk));
+  trunk.stderr.on("data", (chunk) => (log += chunk));
+  later(() => rm(folder, { recursive: true, force: true }));
+  later(() => stop(trunk));
+  const origin = `http://127.0.0.1:${port}`;
+  await until("trunk serves", async () => {
+    if (trunk.exitCode !== null) throw new Error(`trunk ended:\n${log}`);
+    return fetch(origin, { headers: { Accept: "text/html" } }).then((answer) => answer.ok, () => false);
+  }, 280000);
+
+  const email = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  await page.goto(`${origin}/sign-in`);
+  await signIn(page, email);
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+}, { limit: 300000, allowed: REFUSED });
