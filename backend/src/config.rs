@@ -173,7 +173,6 @@ impl Config {
     fn check(&self, settings: &mut Settings) {
         let algorithm = self.token.algorithm.as_str();
         let wrong_secret = match (&self.token.secret, self.token.algorithm.is_symmetric()) {
-            (None, false) => None,
             (None, true) => Some(ConfigError::SecretMissing {
                 algorithm,
                 origin: settings.take_origin("token.algorithm"),
@@ -195,7 +194,7 @@ impl Config {
                     origin: settings.take_origin("token.secret"),
                 })
             }
-            (Some(_), true) => None,
+            (None, false) | (Some(_), true) => None,
         };
         settings.errors.extend(wrong_secret);
 
@@ -231,3 +230,6 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

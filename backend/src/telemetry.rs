@@ -45,11 +45,7 @@ pub(crate) fn start(log: &Log) -> io::Result<Flush> {
     let (queue, flush) = start_writer(io::stderr(), format)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let layer = match format {
-        LogFormat::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Json => layer.json().with_span_list(false).boxed(),
         LogFormat::Pretty if io::stderr().is_terminal() => layer.compact().boxed(),
         LogFormat::Pretty => layer.compact().with_ansi(false).boxed(),
     };
@@ -110,7 +106,8 @@ fn report(dropped: u64, format: LogFormat) -> String {
     let message = "log lines were dropped, since they could not be written fast enough";
     match format {
         LogFormat::Json => {
-            format!(r#"{{"level":"WARN","message":"{message}","dropped":{dropped}}}"#) + "\n"
+            let fields = format!(r#"{{"message":"{message}","dropped":{dropped}}}"#);
+            format!(r#"{{"level":"WARN","fields":{fields}}}"#) + "\n"
         }
         LogFormat::Pretty => format!("WARN {message} dropped={dropped}\n"),
     }
@@ -228,7 +225,7 @@ mod tests {
         let dropped: usize = text
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter_map(|report| report["dropped"].as_u64())
+            .filter_map(|report| report["fields"]["dropped"].as_u64())
             .sum::<u64>()
             .try_into()
             .unwrap();

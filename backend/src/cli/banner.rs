@@ -148,9 +148,7 @@ mod tests {
     fn overview_of_a_first_start() {
         let text = facts().overview();
 
-        insta::with_settings!({ filters => [(env!("CARGO_PKG_VERSION"), "X.Y.Z")] }, {
-            insta::assert_snapshot!(text, @"");
-        });
+        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @"");
     }
 
     #[test]
@@ -164,8 +162,6 @@ mod tests {
         }
         .overview();
 
-        insta::with_settings!({ filters => [(env!("CARGO_PKG_VERSION"), "X.Y.Z")] }, {
-            insta::assert_snapshot!(text, @"");
-        });
+        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @"");
     }
 }

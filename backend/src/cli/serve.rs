@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How often what is over is forgotten.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 /// Ended by a second signal, before the drain was over: 128 + SIGINT, as shells count.
 const INTERRUPTED: i32 = 130;
 

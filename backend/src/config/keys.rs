@@ -1,6 +1,10 @@
 //! Every key there is: the one list from which variables, flags, defaults, error messages, «did you
 //! mean» and the help text come.
 
+use std::fmt::Write as _;
+
+use Fallback::{Derived, Value};
+
 /// A key and what its value must be.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -36,8 +40,6 @@ pub(super) enum Fallback {
     /// Something else, in words.
     Derived(&'static str),
 }
-
-use Fallback::{Derived, Value};
 
 pub(super) const ALL: [Key; 17] = [
     Key {
@@ -241,7 +243,8 @@ pub(super) fn help() -> String {
         let fallback = match key.fallback {
             Value(text) | Derived(text) => text,
         };
-        text += &format!("  {:<23} {} [{fallback}]\n", key.name, key.meaning);
+        // Writing to a `String` cannot fail.
+        writeln!(text, "  {:<23} {} [{fallback}]", key.name, key.meaning).ok();
     }
     text
 }

@@ -154,13 +154,11 @@ impl Settings {
         };
         let mut values = Vec::new();
         for text in texts {
-            match parse(&text) {
-                Some(value) => values.push(value),
-                None => {
-                    self.refuse(name, &text);
-                    break;
-                }
-            }
+            let Some(value) = parse(&text) else {
+                self.refuse(name, &text);
+                break;
+            };
+            values.push(value);
         }
         values
     }

@@ -140,7 +140,7 @@ pub(super) fn log_level(text: &str) -> Option<Targets> {
     let mut targets = Targets::new();
     for directive in text.split(',').map(str::trim) {
         targets = match directive.split_once('=') {
-            Some((target, _)) if target.is_empty() => return None,
+            Some(("", _)) => return None,
             Some((target, level)) => targets.with_target(target, level_filter(level)?),
             None => targets.with_default(level_filter(directive)?),
         };

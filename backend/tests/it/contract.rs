@@ -1,0 +1,86 @@
+//! The document at `/openapi.json` against the server that answers it.
+
+use countersign_types::routes;
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Answer, TestApp};
+
+/// Path, method, and its description, of every operation.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            operations.push((path.clone(), method.to_uppercase(), operation.clone()));
+        }
+    }
+    operations
+}
+
+#[tokio::test]
+async fn document_lists_every_operation_with_its_answers() {
+    let app = TestApp::with(&[]).await;
+    let document = app.get(routes::OPENAPI).await.json();
+
+    let list: String = operations(&document)
+        .into_iter()
+        .map(|(path, method, operation)| {
+            let answers: Vec<_> =
+                operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+            let guard = if operation["security"].is_array() { " (token)" } else { "" };
+            format!("{method} {path}{guard}: {}\n", answers.join(" "))
+        })
+        .collect();
+
+    assert_snapshot!(document["openapi"].as_str().unwrap(), @"");
+    assert_snapshot!(list, @"");
+}
+
+#[tokio::test]
+async fn no_path_is_missing_in_the_document() {
+    let app = TestApp::with(&[]).await;
+    let document = app.get(routes::OPENAPI).await.json();
+
+    for path in routes::ALL.iter().filter(|path| **path != routes::OPENAPI) {
+        assert!(document["paths"].get(path).is_some(), "{path}");
+    }
+    assert_eq!(document["paths"].as_object().unwrap().len(), routes::ALL.len() - 1);
+}
+
+#[tokio::test]
+async fn server_takes_the_documented_methods_and_no_other() {
+    let app = TestApp::with(&[]).await;
+    let document = app.get(routes::OPENAPI).await.json();
+    for path in document["paths"].as_object().unwrap().keys() {
+        let mut documented: Vec<_> = operations(&document)
+            .into_iter()
+            .filter(|(of, _, _)| of == path)
+            .map(|(_, method, _)| method)
+            .collect();
+        // Whoever may GET may HEAD (RFC 9110 §9.3.2).
+        if documented.iter().any(|method| method == "GET") {
+            documented.push("HEAD".to_owned());
+        }
+
+        let answer = Answer::of(app.request(Method::TRACE, path)).await;
+
+        assert_eq!(answer.status(), 405, "{path}");
+        let mut allowed: Vec<_> = answer.header("allow").split(',').collect();
+        allowed.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(allowed, documented, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn guarded_operations_are_those_that_refuse_a_stranger() {
+    let app = TestApp::with(&[]).await;
+    let document = app.get(routes::OPENAPI).await.json();
+    for (path, method, operation) in operations(&document) {
+        let request = app.request(method.parse().unwrap(), &path);
+        let answer = Answer::of(request).await;
+
+        assert_eq!(answer.status() == 401, operation["security"].is_array(), "{method} {path}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Countersign from outside: its HTTP surface over a real socket, on SQLite and on PostgreSQL, and
+//! the real binary.
+//!
+//! PostgreSQL is tested where `COUNTERSIGN_TEST_POSTGRES` names a server on which databases may be
+//! made (`cargo xtask test` starts one); each test makes its own.
+
+mod support;
+
+mod accounts;
+mod contract;
+mod errors;
+mod pages;
+mod restarts;
+mod schema;
+mod sessions;
+mod tokens;

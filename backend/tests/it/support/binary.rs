@@ -1,0 +1,82 @@
+//! The real binary as a process.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{Answer, Database};
+
+/// A running `countersign serve`; killed when dropped.
+pub(crate) struct Binary {
+    child: Mutex<Child>,
+    origin: String,
+    client: reqwest::Client,
+}
+
+impl Binary {
+    /// Starts on a free port, with its data in `folder`, and waits until it listens.
+    pub(crate) fn serve(folder: &Path, database: &Database) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command
+            .args(["serve", "--port", "0"])
+            .current_dir(folder)
+            .env("COUNTERSIGN_LIMITS__SCALE", "1000000")
+            // Another port at every start, and tokens that outlive it.
+            .env("COUNTERSIGN_TOKEN__ISSUER", "http://issuer.test")
+            .env("COUNTERSIGN_TOKEN__AUDIENCE", "http://audience.test")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(url) = database.url() {
+            command.env("COUNTERSIGN_DATABASE__URL", url);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let origin = loop {
+            let line = log.next().expect("it listens before its log ends").unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(address) = line["fields"]["address"].as_str() {
+                break format!("http://{address}");
+            }
+        };
+        // Read on: a full pipe would hold the process up.
+        std::thread::spawn(move || log.for_each(drop));
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        Self { child: Mutex::new(child), origin, client }
+    }
+
+    /// The answer, or `None` where there was none.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.client.post(format!("{}{path}", self.origin)).json(body);
+        Answer::attempt(request).await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, token: &str) -> Option<Answer> {
+        Answer::attempt(self.client.get(format!("{}{path}", self.origin)).bearer_auth(token)).await
+    }
+
+    pub(crate) async fn post_as(&self, path: &str, token: &str) -> Option<Answer> {
+        Answer::attempt(self.client.post(format!("{}{path}", self.origin)).bearer_auth(token)).await
+    }
+
+    /// SIGKILL: no time to write anything down.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // It may be gone already.
+        if let Ok(child) = self.child.get_mut() {
+            let _gone = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
