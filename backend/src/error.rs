@@ -90,7 +90,10 @@ enum Challenge {
 }
 
 impl Error {
-    #[expect(clippy::too_many_lines, reason = "one arm an error, so that none can be forgotten")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an error, so that none can be forgotten"
+    )]
     fn problem(&self) -> (Problem, Challenge) {
         use ProblemCode as Code;
 
@@ -189,7 +192,10 @@ impl Error {
                 Code::InvalidRequest,
                 "Send exactly one Host header (RFC 9112 §3.2).",
             ),
-            Self::UriTooLong => plain(Code::UriTooLong, "Path and query may have 8192 bytes."),
+            Self::UriTooLong => plain(
+                Code::UriTooLong,
+                "Path and query may have at most 8192 bytes.",
+            ),
             Self::TimedOut => (
                 Problem {
                     retry_after: Some(RETRY_AFTER.as_secs()),
@@ -211,7 +217,7 @@ fn limits(limited: Limited) -> Problem {
         retry_after: Some(seconds),
         ..Problem::new(
             ProblemCode::RateLimited,
-            format!("That were too many attempts. Try again in {seconds} {unit}."),
+            format!("These were too many attempts. Try again in {seconds} {unit}."),
         )
     }
 }

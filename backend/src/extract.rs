@@ -143,7 +143,7 @@ impl BodyError {
             ),
             Self::TooLarge => Problem::new(
                 ProblemCode::BodyTooLarge,
-                format!("A body may have {MAX_BODY_BYTES} bytes."),
+                format!("A body may have at most {MAX_BODY_BYTES} bytes."),
             ),
             Self::TooSlow => Problem::new(
                 ProblemCode::RequestTimeout,

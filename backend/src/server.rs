@@ -84,7 +84,9 @@ pub async fn run<S, B>(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_BYTES);
+        .max_header_size(HEAD_BYTES)
+        // Beyond this hyper reads no further ahead; it has to hold a whole head.
+        .max_buf_size(2 * HEAD_BYTES);
 
     let accept = async {
         loop {

@@ -148,7 +148,20 @@ mod tests {
     fn overview_of_a_first_start() {
         let text = facts().overview();
 
-        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @"");
+        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @r"
+
+        countersign X.Y.Z  (development: no public_url)
+
+        ➜  http://127.0.0.1:3000
+
+        Data folder   ./data
+        Database      ./data/countersign.db
+        Signing key   ES256 (created)
+        Registration  open: anybody who gets here may create an account
+        Pages         not built: cargo xtask serve
+
+        Stop with Ctrl-C.
+        ");
     }
 
     #[test]
@@ -162,6 +175,19 @@ mod tests {
         }
         .overview();
 
-        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @"");
+        insta::assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "X.Y.Z"), @r"
+
+        countersign X.Y.Z
+
+        ➜  https://auth.example.com
+
+        Data folder   ./data
+        Listens on    127.0.0.1:3000
+        Database      ./data/countersign.db
+        Signing key   ES256 (loaded)
+        Registration  closed: countersign user create --email E
+
+        Stop with Ctrl-C.
+        ");
     }
 }

@@ -35,7 +35,14 @@ impl PublicUrl {
         // What follows the host must be a port: `Uri` lets `host:` and `host:99999` pass.
         let port = match authority.as_str().get(host.len()..)? {
             "" => None,
-            rest => Some(rest.strip_prefix(':')?.parse::<u16>().ok()?),
+            rest => {
+                let digits = rest.strip_prefix(':')?;
+                // `parse` alone would take `+80`.
+                if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return None;
+                }
+                Some(digits.parse::<u16>().ok()?)
+            }
         };
         if host.is_empty() || port == Some(0) {
             return None;

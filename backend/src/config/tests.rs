@@ -131,7 +131,75 @@ fn file_can_say_everything() {
         ))
         .config();
 
-    insta::assert_debug_snapshot!(config, @"");
+    insta::assert_debug_snapshot!(config, @r#"
+    Config {
+        public_url: Some(
+            PublicUrl {
+                origin: "https://auth.example.com",
+                https: true,
+            },
+        ),
+        data_dir: "/var/lib/countersign",
+        master_key: Some(
+            MasterKey(***),
+        ),
+        database_url: Some(
+            Secret(***),
+        ),
+        server: Server {
+            listen: [::]:443,
+            trusted_proxies: [
+                10.0.0.0/8,
+                ::1/128,
+            ],
+        },
+        token: Token {
+            algorithm: Hs256,
+            secret: Some(
+                Secret(***),
+            ),
+            issuer: Some(
+                "issuer",
+            ),
+            audience: Some(
+                "audience",
+            ),
+            access_ttl: 43200s,
+            leeway: 0ns,
+        },
+        password: Password {
+            min_length: 8,
+        },
+        registration: Open,
+        limits: Limits {
+            scale: 1000.0,
+        },
+        log: Log {
+            format: Some(
+                Json,
+            ),
+            level: Targets(
+                DirectiveSet {
+                    directives: [
+                        StaticDirective {
+                            target: Some(
+                                "countersign",
+                            ),
+                            field_names: [],
+                            level: LevelFilter::DEBUG,
+                        },
+                        StaticDirective {
+                            target: None,
+                            field_names: [],
+                            level: LevelFilter::WARN,
+                        },
+                    ],
+                    max_level: LevelFilter::DEBUG,
+                },
+            ),
+        },
+    }
+    "#);
 }
 
 #[test]
@@ -231,7 +299,10 @@ fn missing_secret_file_names_the_variable() {
         .sets("COUNTERSIGN_MASTER_KEY_FILE", "gone")
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r"
+    cannot read gone: No such file or directory (os error 2)
+     --> the variable COUNTERSIGN_MASTER_KEY_FILE
+    ");
 }
 
 #[test]
@@ -240,7 +311,7 @@ fn only_secrets_have_files() {
         .sets("COUNTERSIGN_DATA_DIR_FILE", "x")
         .warnings();
 
-    assert_snapshot!(warnings.join("\n"), @"");
+    assert_snapshot!(warnings.join("\n"), @"unknown variable COUNTERSIGN_DATA_DIR_FILE; did you mean COUNTERSIGN_DATA_DIR?");
 }
 
 #[test]
@@ -249,7 +320,13 @@ fn unknown_key_names_its_place_and_the_nearest() {
         .file("[token]\nalgorithm = \"ES256\"\n\nacces_ttl = \"15m\" # short\n")
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r"
+    unknown key `token.acces_ttl`
+     --> countersign.toml:4:1
+      |
+    4 | acces_ttl = …
+      | ^^^^^^^^^ did you mean `token.access_ttl`?
+    ");
 }
 
 #[test]
@@ -258,14 +335,26 @@ fn unknown_section_is_named_once() {
         .file("[tokn]\nsecret = \"hunter2\"\naccess_ttl = \"15m\"\n")
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r"
+    unknown key `tokn`
+     --> countersign.toml:1:2
+      |
+    1 | [tokn]
+      |  ^^^^ did you mean `token`?
+    ");
 }
 
 #[test]
 fn unknown_key_far_from_all_others_gets_no_guess() {
     let errors = Operator::new().file("colour = 'hunter2'\n").errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r"
+    unknown key `colour`
+     --> countersign.toml:1:1
+      |
+    1 | colour = …
+      | ^^^^^^
+    ");
 }
 
 #[test]
@@ -281,7 +370,11 @@ fn unknown_variable_is_a_warning_with_the_nearest() {
         .sets("COLORTERM", "x")
         .warnings();
 
-    assert_snapshot!(warnings.join("\n"), @"");
+    assert_snapshot!(warnings.join("\n"), @r"
+    unknown variable COUNTERSIGN_TOKEN__ACCES_TTL; did you mean COUNTERSIGN_TOKEN__ACCESS_TTL?
+    unknown variable COUNTERSIGN_TOKEN_SECRET; did you mean COUNTERSIGN_TOKEN__SECRET?
+    unknown variable COUNTERSIGN_COLOUR
+    ");
 }
 
 #[test]
@@ -301,7 +394,55 @@ fn value_of_the_wrong_kind_names_its_place() {
         )
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r#"
+    `data_dir`: expected a folder, found an integer
+     --> countersign.toml:1:12
+      |
+    1 | data_dir = 7
+      |            ^
+
+    `registration`: expected `open` or `closed`, found a boolean
+     --> countersign.toml:2:16
+      |
+    2 | registration = true
+      |                ^^^^
+
+    unknown key `token`
+     --> countersign.toml:3:1
+      |
+    3 | token = …
+      | ^^^^^
+
+    `server.listen`: expected an address and a port such as `127.0.0.1:3000` or `[::1]:3000`, found an inline table
+     --> countersign.toml:4:17
+      |
+    4 | server.listen = { port = 3000 }
+      |                 ^^^^^^^^^^^^^^^
+
+    `server.trusted_proxies`: expected a list of networks such as `["10.0.0.0/8", "::1"]`, found a string
+     --> countersign.toml:5:26
+      |
+    5 | server.trusted_proxies = "10.0.0.0/8"
+      |                          ^^^^^^^^^^^^
+
+    `password.min_length`: expected a whole number from 8 to 256, found a string
+     --> countersign.toml:7:14
+      |
+    7 | min_length = "15"
+      |              ^^^^
+
+    `public_url`: expected an origin such as `https://auth.example.com`, with nothing after host and port, found a table
+      --> countersign.toml:10:1
+       |
+    10 | [public_url]
+       | ^^^^^^^^^^^^
+
+    `limits.scale`: expected a number above 0, found `inf`
+     --> countersign.toml:9:9
+      |
+    9 | scale = inf
+      |         ^^^
+    "#);
 }
 
 #[test]
@@ -317,7 +458,31 @@ fn value_that_does_not_hold_names_where_it_came_from() {
         })
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r#"
+    `public_url`: expected an origin such as `https://auth.example.com`, with nothing after host and port, found `https://auth.example.com/login`
+     --> the flag --public-url
+
+    `server.listen`: expected an address and a port such as `127.0.0.1:3000` or `[::1]:3000`, found `localhost`
+     --> the flag --listen
+
+    `token.algorithm`: expected `ES256` or `HS256` (there are no others yet), found `RS256`
+     --> countersign.toml:3:13
+      |
+    3 | algorithm = "RS256"
+      |             ^^^^^^^
+
+    `token.access_ttl`: expected a duration from `1s` to `30d`, such as `90s`, `15m` or `12h`, found `15 minutes`
+     --> countersign.toml:2:14
+      |
+    2 | access_ttl = "15 minutes"
+      |              ^^^^^^^^^^^^
+
+    `token.leeway`: expected a duration from `0s` to `60s`, found `2m`
+     --> the variable COUNTERSIGN_TOKEN__LEEWAY
+
+    `password.min_length`: expected a whole number from 8 to 256, found `7`
+     --> the variable COUNTERSIGN_PASSWORD__MIN_LENGTH
+    "#);
 }
 
 #[test]
@@ -336,14 +501,23 @@ fn every_key_refuses_an_empty_value() {
 
 #[test]
 fn file_that_is_no_toml_names_the_place() {
-    assert_snapshot!(Operator::new().file("[token\n").errors(), @"");
+    assert_snapshot!(Operator::new().file("[token\n").errors(), @r"
+    unclosed table, expected `]`
+     --> countersign.toml:1:7
+    ");
     assert_snapshot!(
         Operator::new().file("[token]\nsecret = hunter2\n").errors(),
-        @""
+        @r"
+        string values must be quoted, expected literal string
+         --> countersign.toml:2:10
+        "
     );
     assert_snapshot!(
         Operator::new().file("data_dir = \"a\"\ndata_dir = \"b\"\n").errors(),
-        @""
+        @r"
+        duplicate key
+         --> countersign.toml:2:1
+        "
     );
 }
 
@@ -356,7 +530,7 @@ fn file_that_is_no_text_is_refused() {
     )
     .unwrap();
 
-    assert_snapshot!(operator.errors(), @"");
+    assert_snapshot!(operator.errors(), @"cannot read countersign.toml: stream did not contain valid UTF-8");
 }
 
 #[test]
@@ -368,7 +542,10 @@ fn named_file_must_exist() {
         })
         .errors();
 
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @r"
+    cannot read gone.toml: No such file or directory (os error 2)
+     --> the flag --config
+    ");
 }
 
 #[test]
@@ -390,7 +567,7 @@ fn variable_that_is_no_text_is_refused() {
         .env
         .push(("COUNTERSIGN_DATA_DIR".into(), value));
 
-    assert_snapshot!(operator.errors(), @"");
+    assert_snapshot!(operator.errors(), @"COUNTERSIGN_DATA_DIR is not UTF-8");
 }
 
 #[test]
@@ -443,10 +620,26 @@ fn no_message_shows_a_secret() {
 fn hmac_needs_a_secret_and_only_hmac() {
     let hmac = || Operator::new().sets("COUNTERSIGN_TOKEN__ALGORITHM", "HS256");
 
-    assert_snapshot!(hmac().errors(), @"");
-    assert_snapshot!(Operator::new().sets("COUNTERSIGN_TOKEN__SECRET", SECRET).errors(), @"");
-    assert_snapshot!(hmac().sets("COUNTERSIGN_TOKEN__SECRET", "äther").errors(), @"");
-    assert_snapshot!(hmac().sets("COUNTERSIGN_TOKEN__SECRET", "super-secret-key").errors(), @"");
+    assert_snapshot!(hmac().errors(), @r"
+    `token.algorithm` is HS256, which needs `token.secret`
+      make one with `openssl rand -base64 48` and keep it in a file that COUNTERSIGN_TOKEN__SECRET_FILE names
+     --> the variable COUNTERSIGN_TOKEN__ALGORITHM
+    ");
+    assert_snapshot!(Operator::new().sets("COUNTERSIGN_TOKEN__SECRET", SECRET).errors(), @r"
+    `token.secret` is set, but ES256 signs with a key of its own
+      remove it, or set `token.algorithm` to HS256
+     --> the variable COUNTERSIGN_TOKEN__SECRET
+    ");
+    assert_snapshot!(hmac().sets("COUNTERSIGN_TOKEN__SECRET", "äther").errors(), @r"
+    `token.secret` has 6 bytes; HS256 needs at least 32
+      make one with `openssl rand -base64 48`
+     --> the variable COUNTERSIGN_TOKEN__SECRET
+    ");
+    assert_snapshot!(hmac().sets("COUNTERSIGN_TOKEN__SECRET", "super-secret-key").errors(), @r"
+    `token.secret` is a known example, and whoever knows it can sign in as anybody
+      make one with `openssl rand -base64 48`
+     --> the variable COUNTERSIGN_TOKEN__SECRET
+    ");
     let shortest = "0123456789abcdef0123456789abcdef";
     assert_eq!(shortest.len(), HS256_BYTES);
     hmac().sets("COUNTERSIGN_TOKEN__SECRET", shortest).config();
@@ -482,7 +675,12 @@ fn address_that_others_reach_needs_a_public_url() {
         listen: Some("0.0.0.0:3000".to_owned()),
         ..Flags::default()
     };
-    assert_snapshot!(Operator::new().flags(flags).errors(), @"");
+    assert_snapshot!(Operator::new().flags(flags).errors(), @r"
+    `server.listen` is 0.0.0.0:3000, which other machines can reach, but `public_url` is not set
+      without it this is development: anybody may create an account, and cookies are not Secure
+      set it to the address people use (`--public-url https://auth.example.com`), or listen on 127.0.0.1
+     --> the flag --listen
+    ");
 }
 
 #[test]
@@ -491,7 +689,7 @@ fn plain_http_is_one_loud_warning() {
         .sets("COUNTERSIGN_PUBLIC_URL", "http://auth.example.com")
         .warnings();
 
-    assert_snapshot!(warnings.join("\n"), @"");
+    assert_snapshot!(warnings.join("\n"), @"public_url is http://auth.example.com: passwords and tokens travel in clear, and everybody on the way can read them. Use https for anything but a trial");
 }
 
 #[test]
@@ -507,5 +705,23 @@ fn everything_wrong_is_said_at_once() {
 
 #[test]
 fn help_lists_every_key() {
-    assert_snapshot!(keys_help(), @"");
+    assert_snapshot!(keys_help(), @r"
+    public_url              the address people use; its presence means production [none]
+    data_dir                database, master key, all that is local [./data]
+    master_key              seals the signing keys; the same on every replica [file master.key in data_dir]
+    database.url            the database [SQLite in data_dir]
+    server.listen           where to listen [127.0.0.1:3000]
+    server.trusted_proxies  proxies whose X-Forwarded-For is believed [[]]
+    token.algorithm         what signs [ES256]
+    token.secret            the key of HS256 [none]
+    token.issuer            `iss` of every token [public_url, else http://127.0.0.1:PORT]
+    token.audience          `aud` of every token [public_url, else http://127.0.0.1:PORT]
+    token.access_ttl        how long an access token lives [15m]
+    token.leeway            how far clocks may differ [10s]
+    password.min_length     the fewest characters of a new password [15]
+    registration            who may create an account [open without public_url, closed with it]
+    limits.scale            multiplies every rate limit [1.0]
+    log.format              how log lines look [pretty on a terminal, else json]
+    log.level               what is logged: off, error, warn, info, debug or trace [info]
+    ");
 }

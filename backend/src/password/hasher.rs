@@ -337,7 +337,10 @@ mod tests {
         .unwrap();
 
         // 09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7
-        assert_eq!(STANDARD.encode(output), "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc=");
+        assert_eq!(
+            STANDARD.encode(output),
+            "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc="
+        );
     }
 
     #[tokio::test]

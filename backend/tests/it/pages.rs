@@ -19,9 +19,16 @@ async fn every_page_is_the_application() {
         // Also for whoever asks for no HTML, such as curl.
         for answer in [navigate(&app, path).await, app.get(path).await] {
             assert_eq!(answer.status(), 200, "{path}");
-            assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{path}");
+            assert_eq!(
+                answer.header("content-type"),
+                "text/html; charset=utf-8",
+                "{path}"
+            );
             assert_eq!(answer.header("cache-control"), "no-cache", "{path}");
-            assert!(answer.body().contains("<title>Countersign"), "{path}: {answer}");
+            assert!(
+                answer.body().contains("<title>Countersign"),
+                "{path}: {answer}"
+            );
         }
     }
 }
@@ -30,12 +37,30 @@ async fn every_page_is_the_application() {
 async fn unknown_page_is_the_application_with_404_and_the_rest_a_problem() {
     let app = TestApp::with(&[]).await;
     let mut answers = String::new();
-    for path in ["/nowhere", "/sign-in/", "/auth/nowhere", "/.well-known/x", "/dev/mail", "/x.js"] {
+    for path in [
+        "/nowhere",
+        "/sign-in/",
+        "/auth/nowhere",
+        "/.well-known/x",
+        "/dev/mail",
+        "/x.js",
+    ] {
         answers += &format!("{path}: {}\n", navigate(&app, path).await.summary());
     }
-    answers += &format!("/nowhere, not by a browser: {}\n", app.get("/nowhere").await.summary());
+    answers += &format!(
+        "/nowhere, not by a browser: {}\n",
+        app.get("/nowhere").await.summary()
+    );
 
-    assert_snapshot!(answers, @"");
+    assert_snapshot!(answers, @r"
+    /nowhere: 404 text/html; charset=utf-8
+    /sign-in/: 404 text/html; charset=utf-8
+    /auth/nowhere: 404 application/problem+json not_found
+    /.well-known/x: 404 application/problem+json not_found
+    /dev/mail: 404 application/problem+json not_found
+    /x.js: 404 application/problem+json not_found
+    /nowhere, not by a browser: 404 application/problem+json not_found
+    ");
 }
 
 #[tokio::test]

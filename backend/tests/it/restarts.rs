@@ -21,19 +21,26 @@ async fn acknowledged_accounts_survive_kills(database: Database) {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = tokio::task::JoinSet::new();
         for client in 0..4 {
-            let (binary, stop, acknowledged) =
-                (Arc::clone(&binary), Arc::clone(&stop), Arc::clone(&acknowledged));
+            let (binary, stop, acknowledged) = (
+                Arc::clone(&binary),
+                Arc::clone(&stop),
+                Arc::clone(&acknowledged),
+            );
             clients.spawn(async move {
                 for attempt in 0.. {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
                     let email = format!("user-{round}-{client}-{attempt}@example.com");
-                    let answer =
-                        binary.post(routes::REGISTER, &credentials(&email, PASSWORD)).await;
+                    let answer = binary
+                        .post(routes::REGISTER, &credentials(&email, PASSWORD))
+                        .await;
                     match answer {
                         Some(answer) if answer.status() == 201 => {
-                            acknowledged.lock().unwrap().push((email, answer.access_token()));
+                            acknowledged
+                                .lock()
+                                .unwrap()
+                                .push((email, answer.access_token()));
                         }
                         Some(answer) => panic!("{answer}"),
                         // Killed under it: nothing was promised.
@@ -51,7 +58,11 @@ async fn acknowledged_accounts_survive_kills(database: Database) {
 
     let binary = Binary::serve(folder.path(), &database);
     let acknowledged = acknowledged.lock().unwrap().clone();
-    assert!(acknowledged.len() >= 5, "too few to prove anything: {}", acknowledged.len());
+    assert!(
+        acknowledged.len() >= 5,
+        "too few to prove anything: {}",
+        acknowledged.len()
+    );
     for (email, token) in acknowledged {
         let answer = binary.get_as(routes::ME, &token).await.unwrap();
         assert_eq!(answer.json()["email"], email, "{answer}");
@@ -62,15 +73,30 @@ async fn acknowledged_logout_survives_a_kill(database: Database) {
     let folder = tempfile::tempdir().unwrap();
     let binary = Binary::serve(folder.path(), &database);
     let body = credentials("ada@example.com", PASSWORD);
-    let token = binary.post(routes::REGISTER, &body).await.unwrap().access_token();
-    let live = binary.post(routes::SIGN_IN, &body).await.unwrap().access_token();
-    assert_eq!(binary.post_as(routes::LOGOUT, &token).await.unwrap().status(), 204);
+    let token = binary
+        .post(routes::REGISTER, &body)
+        .await
+        .unwrap()
+        .access_token();
+    let live = binary
+        .post(routes::SIGN_IN, &body)
+        .await
+        .unwrap()
+        .access_token();
+    assert_eq!(
+        binary
+            .post_as(routes::LOGOUT, &token)
+            .await
+            .unwrap()
+            .status(),
+        204
+    );
     binary.kill();
 
     let binary = Binary::serve(folder.path(), &database);
 
     let ended = binary.get_as(routes::PROTECTED, &token).await.unwrap();
-    assert_snapshot!(ended.summary(), @"");
+    assert_snapshot!(ended.summary(), @"401 application/problem+json token_revoked");
     let live = binary.get_as(routes::PROTECTED, &live).await.unwrap();
     assert_eq!(live.status(), 200, "{live}");
 }

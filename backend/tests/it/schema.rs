@@ -12,7 +12,9 @@ use crate::support::{Database, TestApp};
 type Schema = BTreeSet<String>;
 
 async fn sqlite(app: &TestApp) -> Schema {
-    let Db::Sqlite { read, .. } = &app.app.db else { unreachable!() };
+    let Db::Sqlite { read, .. } = &app.app.db else {
+        unreachable!()
+    };
     let columns = sqlx::query(
         "SELECT t.name, c.name, c.type, c.\"notnull\" FROM sqlite_schema t, pragma_table_info(t.name) c \
          WHERE t.type = 'table' AND t.name LIKE 'countersign\\_%' ESCAPE '\\' \
@@ -26,7 +28,11 @@ async fn sqlite(app: &TestApp) -> Schema {
         .map(|row| {
             let (table, column, kind): (String, String, String) =
                 (row.get(0), row.get(1), row.get(2));
-            let null = if row.get::<bool, _>(3) { "not null" } else { "null" };
+            let null = if row.get::<bool, _>(3) {
+                "not null"
+            } else {
+                "null"
+            };
             format!("{table}.{column} {} {null}", kind.to_lowercase())
         })
         .collect();
@@ -47,7 +53,9 @@ async fn sqlite(app: &TestApp) -> Schema {
 }
 
 async fn postgres(app: &TestApp) -> Schema {
-    let Db::Postgres(pool) = &app.app.db else { unreachable!() };
+    let Db::Postgres(pool) = &app.app.db else {
+        unreachable!()
+    };
     let columns = sqlx::query(
         "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES' \
          FROM information_schema.columns \
@@ -66,7 +74,11 @@ async fn postgres(app: &TestApp) -> Schema {
                 "uuid" | "bytea" => "blob",
                 kind => kind,
             };
-            let null = if row.get::<bool, _>(3) { "null" } else { "not null" };
+            let null = if row.get::<bool, _>(3) {
+                "null"
+            } else {
+                "not null"
+            };
             format!("{table}.{column} {kind} {null}")
         })
         .collect();
@@ -90,11 +102,15 @@ async fn postgres(app: &TestApp) -> Schema {
 
 #[tokio::test]
 async fn both_databases_have_the_same_columns_nullability_and_unique_keys() {
-    let Some(database) = Database::postgres().await else { return };
-    let (on_sqlite, on_postgres) =
-        tokio::join!(TestApp::with(&[]), TestApp::start(database));
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let (on_sqlite, on_postgres) = tokio::join!(TestApp::with(&[]), TestApp::start(database));
 
     let schema = sqlite(&on_sqlite).await;
-    assert!(schema.contains("countersign_accounts unique (email_key)"), "{schema:#?}");
+    assert!(
+        schema.contains("countersign_accounts unique (email_key)"),
+        "{schema:#?}"
+    );
     assert_eq!(schema, postgres(&on_postgres).await);
 }

@@ -43,7 +43,12 @@ backends! {
             answers += "\n";
         }
 
-        assert_snapshot!(answers, @"");
+        assert_snapshot!(answers, @r"
+        200 application/json welcome ada@example.com
+        401 application/problem+json token_revoked
+        401 application/problem+json token_revoked
+        401 application/problem+json token_revoked
+        ");
     }
 }
 
@@ -52,11 +57,34 @@ async fn token_says_what_rfc_9068_asks_for() {
     let app = TestApp::with(&[]).await;
     let token = app.register("ada@example.com").await;
 
-    assert_json_snapshot!(segment(&token, 0), { ".kid" => "[thumbprint]" }, @"");
+    assert_json_snapshot!(segment(&token, 0), { ".kid" => "[thumbprint]" }, @r#"
+    {
+      "alg": "ES256",
+      "kid": "[thumbprint]",
+      "typ": "at+jwt"
+    }
+    "#);
     assert_json_snapshot!(
         segment(&token, 1),
         { ".sub" => "[id]", ".sid" => "[id]", ".jti" => "[id]" },
-        @""
+        @r#"
+        {
+          "amr": [
+            "pwd"
+          ],
+          "aud": "http://audience.test",
+          "auth_time": 1767268800,
+          "email": "ada@example.com",
+          "email_verified": false,
+          "exp": 1767269700,
+          "iat": 1767268800,
+          "iss": "http://issuer.test",
+          "jti": "[id]",
+          "nbf": 1767268800,
+          "sid": "[id]",
+          "sub": "[id]"
+        }
+        "#
     );
 }
 
@@ -75,11 +103,8 @@ async fn service_that_knows_only_the_jwks_verifies_a_token() {
     validation.set_audience(&["http://audience.test"]);
     // The token is of our clock, not of the machine's.
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Value>(
-        &token,
-        &DecodingKey::from_jwk(key).unwrap(),
-        &validation,
-    );
+    let claims =
+        jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(key).unwrap(), &validation);
 
     assert_eq!(claims.unwrap().claims["email"], "ada@example.com");
 }
@@ -87,12 +112,14 @@ async fn service_that_knows_only_the_jwks_verifies_a_token() {
 #[tokio::test]
 async fn shared_secret_is_never_published() {
     let secret = "an HMAC key of 32 bytes at least, for the test";
-    let app =
-        TestApp::with(&[("TOKEN__ALGORITHM", "HS256"), ("TOKEN__SECRET", secret)]).await;
+    let app = TestApp::with(&[("TOKEN__ALGORITHM", "HS256"), ("TOKEN__SECRET", secret)]).await;
     let token = app.register("ada@example.com").await;
 
     assert_eq!(segment(&token, 0)["alg"], "HS256");
-    assert_eq!(app.protected(&token).await, "200 application/json welcome ada@example.com");
+    assert_eq!(
+        app.protected(&token).await,
+        "200 application/json welcome ada@example.com"
+    );
     assert_eq!(app.get(routes::JWKS).await.body(), r#"{"keys":[]}"#);
 }
 
@@ -104,13 +131,25 @@ async fn token_lives_as_long_as_it_says_and_the_leeway() {
     app.clock.advance(Duration::from_secs(15 * 60 + 9));
     assert_eq!(app.get_as(routes::PROTECTED, &token).await.status(), 200);
     app.clock.advance(Duration::from_secs(1));
-    assert_snapshot!(app.get_as(routes::PROTECTED, &token).await, @"");
+    assert_snapshot!(app.get_as(routes::PROTECTED, &token).await, @r#"
+    401
+    cache-control: no-store
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="countersign", error="invalid_token", error_description="The access token expired"
+
+    {
+      "code": "token_expired",
+      "detail": "This access token has expired. Sign in again.",
+      "status": 401,
+      "title": "Token expired",
+      "type": "urn:countersign:problem:token_expired"
+    }
+    "#);
 }
 
 #[tokio::test]
 async fn lifetime_follows_the_configuration() {
-    let app =
-        TestApp::with(&[("TOKEN__ACCESS_TTL", "5s"), ("TOKEN__LEEWAY", "0s")]).await;
+    let app = TestApp::with(&[("TOKEN__ACCESS_TTL", "5s"), ("TOKEN__LEEWAY", "0s")]).await;
     let token = app.register("ada@example.com").await;
 
     app.clock.advance(Duration::from_secs(4));
@@ -125,7 +164,20 @@ async fn token_of_another_countersign_is_refused() {
     app.register("ada@example.com").await;
     let token = other.register("ada@example.com").await;
 
-    assert_snapshot!(app.get_as(routes::PROTECTED, &token).await, @"");
+    assert_snapshot!(app.get_as(routes::PROTECTED, &token).await, @r#"
+    401
+    cache-control: no-store
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+
+    {
+      "code": "token_invalid",
+      "detail": "This is no access token that this server accepts. Sign in again.",
+      "status": 401,
+      "title": "Invalid token",
+      "type": "urn:countersign:problem:token_invalid"
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -135,7 +187,10 @@ async fn key_that_is_not_ours_signs_nothing_of_ours_even_under_our_kid() {
     let claims = segment(&genuine, 1);
     let id = |claim: &str| claims[claim].as_str().unwrap().parse::<Uuid>().unwrap();
     let key = PrivateKey::generate(countersign::token::Algorithm::Es256).unwrap();
-    let signer = Signer { key: key.signing_key().unwrap(), ..app.app.signer.clone() };
+    let signer = Signer {
+        key: key.signing_key().unwrap(),
+        ..app.app.signer.clone()
+    };
     let subject = Subject {
         account: id("sub"),
         session: id("sid"),
@@ -143,7 +198,9 @@ async fn key_that_is_not_ours_signs_nothing_of_ours_even_under_our_kid() {
         email_verified: false,
         auth_time: 1_767_268_800,
     };
-    let forged = signer.sign(subject, Uuid::from_u128(1), 1_767_268_800).unwrap();
+    let forged = signer
+        .sign(subject, Uuid::from_u128(1), 1_767_268_800)
+        .unwrap();
     let body = forged.expose().split_once('.').unwrap().1;
     let header = genuine.split_once('.').unwrap().0;
 
@@ -170,7 +227,10 @@ async fn presenting_a_token_has_one_way() {
         ("no token", vec![bearer[..30].to_owned()]),
         ("two tokens", vec![format!("{bearer} {token}")]),
         ("a token and a comma", vec![format!("{bearer}, {bearer}")]),
-        ("JSON quotes, as some storages add", vec![format!("Bearer \"{token}\"")]),
+        (
+            "JSON quotes, as some storages add",
+            vec![format!("Bearer \"{token}\"")],
+        ),
         ("a long one", vec![format!("Bearer {}", "a".repeat(9000))]),
     ] {
         let mut request = app.request(Method::GET, routes::PROTECTED);
@@ -178,7 +238,10 @@ async fn presenting_a_token_has_one_way() {
             request = request.header("authorization", HeaderValue::from_str(&value).unwrap());
         }
         let answer = Answer::of(request).await;
-        let code = answer.json()["code"].as_str().unwrap_or("welcome").to_owned();
+        let code = answer.json()["code"]
+            .as_str()
+            .unwrap_or("welcome")
+            .to_owned();
         answers += &format!(
             "{what}: {} {code} {}\n",
             answer.status(),
@@ -188,5 +251,19 @@ async fn presenting_a_token_has_one_way() {
     let in_query = app.get(&format!("{}?jwt={token}", routes::PROTECTED)).await;
     answers += &format!("in the query: {}\n", in_query.summary());
 
-    assert_snapshot!(answers, @"");
+    assert_snapshot!(answers, @r#"
+    no header: 401 token_missing Bearer realm="countersign"
+    as it should be: 200 welcome 
+    scheme in lower case: 200 welcome 
+    two headers: 400 invalid_request Bearer realm="countersign", error="invalid_request", error_description="More than one way of presenting a token"
+    two schemes: 400 invalid_request Bearer realm="countersign", error="invalid_request", error_description="More than one way of presenting a token"
+    another scheme: 401 token_missing Bearer realm="countersign"
+    an empty token: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    no token: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    two tokens: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    a token and a comma: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    JSON quotes, as some storages add: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    a long one: 401 token_invalid Bearer realm="countersign", error="invalid_token", error_description="The access token is invalid"
+    in the query: 401 application/problem+json token_missing
+    "#);
 }

@@ -23,7 +23,11 @@ impl Answer {
         let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.ok()?;
-        Some(Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        Some(Self {
+            status,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
     }
 
     pub(crate) fn status(&self) -> u16 {
@@ -31,7 +35,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn body(&self) -> &str {
@@ -50,11 +56,17 @@ impl Answer {
     /// token_missing`.
     pub(crate) fn summary(&self) -> String {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
-        let word = ["code", "message"].into_iter().find_map(|name| json[name].as_str());
-        [&self.status.to_string(), self.header("content-type"), word.unwrap_or_default()]
-            .join(" ")
-            .trim()
-            .to_owned()
+        let word = ["code", "message"]
+            .into_iter()
+            .find_map(|name| json[name].as_str());
+        [
+            &self.status.to_string(),
+            self.header("content-type"),
+            word.unwrap_or_default(),
+        ]
+        .join(" ")
+        .trim()
+        .to_owned()
     }
 }
 
@@ -79,7 +91,11 @@ impl fmt::Display for Answer {
         match serde_json::from_str::<Value>(&self.body) {
             Ok(mut json) => {
                 redact(&mut json);
-                write!(f, "\n{}", serde_json::to_string_pretty(&json).unwrap_or_default())
+                write!(
+                    f,
+                    "\n{}",
+                    serde_json::to_string_pretty(&json).unwrap_or_default()
+                )
             }
             Err(_) => write!(f, "\n{}", self.body),
         }

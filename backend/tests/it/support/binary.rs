@@ -46,22 +46,42 @@ impl Binary {
         };
         // Read on: a full pipe would hold the process up.
         std::thread::spawn(move || log.for_each(drop));
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { child: Mutex::new(child), origin, client }
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
+        Self {
+            child: Mutex::new(child),
+            origin,
+            client,
+        }
     }
 
     /// The answer, or `None` where there was none.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Option<Answer> {
-        let request = self.client.post(format!("{}{path}", self.origin)).json(body);
+        let request = self
+            .client
+            .post(format!("{}{path}", self.origin))
+            .json(body);
         Answer::attempt(request).await
     }
 
     pub(crate) async fn get_as(&self, path: &str, token: &str) -> Option<Answer> {
-        Answer::attempt(self.client.get(format!("{}{path}", self.origin)).bearer_auth(token)).await
+        Answer::attempt(
+            self.client
+                .get(format!("{}{path}", self.origin))
+                .bearer_auth(token),
+        )
+        .await
     }
 
     pub(crate) async fn post_as(&self, path: &str, token: &str) -> Option<Answer> {
-        Answer::attempt(self.client.post(format!("{}{path}", self.origin)).bearer_auth(token)).await
+        Answer::attempt(
+            self.client
+                .post(format!("{}{path}", self.origin))
+                .bearer_auth(token),
+        )
+        .await
     }
 
     /// SIGKILL: no time to write anything down.

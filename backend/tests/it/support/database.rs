@@ -25,7 +25,10 @@ impl Database {
     pub(crate) async fn postgres() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-        #[expect(clippy::disallowed_methods, reason = "the suite's own setting, no product's")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the suite's own setting, no product's"
+        )]
         let Ok(server) = env::var("COUNTERSIGN_TEST_POSTGRES") else {
             let said = NUMBER.fetch_add(1, Ordering::Relaxed);
             if said == 0 {
@@ -42,17 +45,23 @@ impl Database {
         let name = format!("countersign_test_{}_{number}", std::process::id());
         let mut connection = PgConnection::connect(&server).await.unwrap();
         // An earlier run with this process id may have left one.
-        for statement in
-            [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")]
-        {
-            connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await.unwrap();
+        for statement in [
+            format!("DROP DATABASE IF EXISTS {name}"),
+            format!("CREATE DATABASE {name}"),
+        ] {
+            connection
+                .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement)))
+                .await
+                .unwrap();
         }
         let (before, query) = match server.split_once('?') {
             Some((before, query)) => (before, format!("?{query}")),
             None => (server.as_str(), String::new()),
         };
         let host = before.rsplit_once('/').map_or(before, |(host, _)| host);
-        Some(Self { url: Some(format!("{host}/{name}{query}")) })
+        Some(Self {
+            url: Some(format!("{host}/{name}{query}")),
+        })
     }
 
     pub(crate) fn url(&self) -> Option<String> {

@@ -82,8 +82,10 @@ impl TestApp {
     }
 
     async fn start_with(database: Database, settings: &[(&'static str, &str)]) -> Self {
-        let settings =
-            settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>();
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect::<Vec<_>>();
         let folder = tempfile::tempdir().unwrap();
         // 2026-01-01, noon.
         let clock = ManualClock::at(Timestamp::from_secs(1_767_268_800));
@@ -94,14 +96,28 @@ impl TestApp {
             .build()
             .unwrap();
         let (app, address, running) = listen(folder.path(), &database, &settings, &clock).await;
-        Self { app, clock, address, database, folder, settings, client, running }
+        Self {
+            app,
+            clock,
+            address,
+            database,
+            folder,
+            settings,
+            client,
+            running,
+        }
     }
 
     /// Stops, and starts again on the same data. The port is another one, so the issuer is kept.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let (app, address, running) =
-            listen(self.folder.path(), &self.database, &self.settings, &self.clock).await;
+        let (app, address, running) = listen(
+            self.folder.path(),
+            &self.database,
+            &self.settings,
+            &self.clock,
+        )
+        .await;
         (self.app, self.address, self.running) = (app, address, running);
     }
 
@@ -137,14 +153,18 @@ impl TestApp {
 
     /// Creates an account and gives its access token.
     pub(crate) async fn register(&self, email: &str) -> String {
-        let answer = self.post(routes::REGISTER, &credentials(email, PASSWORD)).await;
+        let answer = self
+            .post(routes::REGISTER, &credentials(email, PASSWORD))
+            .await;
         assert_eq!(answer.status(), 201, "{answer}");
         answer.access_token()
     }
 
     /// Signs in and gives the access token.
     pub(crate) async fn sign_in(&self, email: &str) -> String {
-        let answer = self.post(routes::SIGN_IN, &credentials(email, PASSWORD)).await;
+        let answer = self
+            .post(routes::SIGN_IN, &credentials(email, PASSWORD))
+            .await;
         assert_eq!(answer.status(), 200, "{answer}");
         answer.access_token()
     }
@@ -162,7 +182,10 @@ impl TestApp {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        tokio::time::timeout(Duration::from_secs(15), read).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(15), read)
+            .await
+            .unwrap()
+            .unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
 }
@@ -181,7 +204,9 @@ async fn listen(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = config(folder, database, settings);
-    let app = App::open(&config, Arc::new(clock.clone()), address.port()).await.unwrap();
+    let app = App::open(&config, Arc::new(clock.clone()), address.port())
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn({
         let (service, stop) = (router::router(app.clone()), stop.clone());
@@ -196,14 +221,31 @@ fn config(folder: &Path, database: &Database, settings: &[(&'static str, String)
     let environment = settings
         .iter()
         .map(|(name, value)| (format!("COUNTERSIGN_{name}"), value.clone()))
-        .chain(database.url().map(|url| ("COUNTERSIGN_DATABASE__URL".to_owned(), url)))
-        .chain([("COUNTERSIGN_DATA_DIR".to_owned(), folder.display().to_string())])
+        .chain(
+            database
+                .url()
+                .map(|url| ("COUNTERSIGN_DATABASE__URL".to_owned(), url)),
+        )
+        .chain([(
+            "COUNTERSIGN_DATA_DIR".to_owned(),
+            folder.display().to_string(),
+        )])
         // A restart listens on another port, and its tokens must stay acceptable.
-        .chain([("COUNTERSIGN_TOKEN__ISSUER".to_owned(), "http://issuer.test".to_owned())])
-        .chain([("COUNTERSIGN_TOKEN__AUDIENCE".to_owned(), "http://audience.test".to_owned())])
+        .chain([(
+            "COUNTERSIGN_TOKEN__ISSUER".to_owned(),
+            "http://issuer.test".to_owned(),
+        )])
+        .chain([(
+            "COUNTERSIGN_TOKEN__AUDIENCE".to_owned(),
+            "http://audience.test".to_owned(),
+        )])
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    let sources = Sources { flags: Flags::default(), env: environment, folder: folder.to_path_buf() };
+    let sources = Sources {
+        flags: Flags::default(),
+        env: environment,
+        folder: folder.to_path_buf(),
+    };
     let (config, _warnings) = Config::load(&sources).unwrap();
     config
 }
