@@ -199,13 +199,13 @@ mod tests {
         let output = Output::default();
         let (queue, flush) = start_writer(output.clone(), LogFormat::Pretty).unwrap();
 
-        for number in 0..100 {
-            log(&queue, &format!("{number}\n"));
+        let lines: Vec<_> = (0..100).map(|number| format!("{number}\n")).collect();
+        for line in &lines {
+            log(&queue, line);
         }
         drop(flush);
 
-        let expected: String = (0..100).map(|number| format!("{number}\n")).collect();
-        assert_eq!(String::from_utf8_lossy(&output.lock()), expected);
+        assert_eq!(String::from_utf8_lossy(&output.lock()), lines.concat());
     }
 
     #[test]

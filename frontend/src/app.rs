@@ -3,6 +3,7 @@
 use countersign_types::routes::pages as paths;
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
+    NavigateOptions,
     components::{Route, Router, Routes},
     hooks::use_navigate,
     path,
@@ -53,7 +54,7 @@ fn Shell() -> impl IntoView {
             };
             session.end(Farewell::SignedOut { is_told });
             is_leaving.set(false);
-            navigate(paths::HOME, Default::default());
+            navigate(paths::HOME, NavigateOptions::default());
         });
     });
     let links = Signal::derive(move || {

@@ -22,6 +22,15 @@
 //!
 //! Texts are in one private module, so that a translation finds them all.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a component owns its properties, whether it consumes them or not"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a view is one expression, and reads best where nothing of it is elsewhere"
+)]
+
 pub mod api;
 pub mod app;
 pub mod claims;

@@ -4,6 +4,13 @@
 //! PostgreSQL is tested where `COUNTERSIGN_TEST_POSTGRES` names a server on which databases may be
 //! made (`cargo xtask test` starts one); each test makes its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "the texts of tests are short, and read more often than built"
+)]
+
 mod support;
 
 mod accounts;

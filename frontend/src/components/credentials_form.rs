@@ -1,9 +1,9 @@
 //! The form with an address and a password, for signing in and for signing up.
 
-use countersign_types::{Email, Password, PasswordRules, Problem, routes::pages};
+use countersign_types::{Email, Password, PasswordRules, routes::pages};
 use leptos::{ev::SubmitEvent, html, prelude::*};
 
-use crate::{api::ApiError, strings};
+use crate::strings;
 
 /// What the form is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,24 +54,8 @@ impl FormError {
         )
     }
 
-    /// What the server found wrong, beside the fields that it names.
-    pub fn of_answer(error: &ApiError) -> Self {
-        let detail =
-            |problem: &Problem, pointer| problem.field(pointer).map(|field| field.detail.clone());
-        if let ApiError::Problem(problem) = error
-            && let Some(fields) =
-                Self::of_fields(detail(problem, "/email"), detail(problem, "/password"))
-        {
-            return fields;
-        }
-        Self {
-            summary: error.text(),
-            clears_password: error.is_unauthorized(),
-            ..Self::default()
-        }
-    }
-
-    fn of_fields(email: Option<String>, password: Option<String>) -> Option<Self> {
+    /// What is wrong with the fields; `None` where nothing is.
+    pub fn of_fields(email: Option<String>, password: Option<String>) -> Option<Self> {
         let summary = match (&email, &password) {
             (None, None) => return None,
             (Some(_), Some(_)) => strings::several_fields(2),
@@ -295,8 +279,6 @@ fn FieldLink(field: NodeRef<html::Input>, id: &'static str, text: String) -> imp
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
-    use countersign_types::{FieldProblem, ProblemCode};
-
     use super::*;
 
     fn typed(email: &str, password: &str) -> Credentials {
@@ -331,39 +313,5 @@ mod tests {
             FormError::check(Purpose::SignIn, &typed, PasswordRules::default()),
             None
         );
-    }
-
-    #[test]
-    fn the_servers_pointers_lead_to_their_fields() {
-        let problem = Problem::fields(vec![FieldProblem::new(
-            "/password",
-            "password_common",
-            "Too common.",
-        )]);
-
-        let error = FormError::of_answer(&ApiError::Problem(Box::new(problem)));
-
-        assert_eq!(error.password.as_deref(), Some("Too common."));
-        assert_eq!(error.email, None);
-    }
-
-    #[test]
-    fn a_wrong_password_is_typed_again_and_no_other_loss_is_caused() {
-        let problem = Problem::new(ProblemCode::InvalidCredentials, "Wrong.");
-
-        assert!(FormError::of_answer(&ApiError::Problem(Box::new(problem))).clears_password);
-        assert!(!FormError::of_answer(&ApiError::Offline).clears_password);
-    }
-
-    #[test]
-    fn a_reached_limit_says_how_long_to_wait() {
-        let problem = Problem {
-            retry_after: Some(150),
-            ..Problem::new(ProblemCode::RateLimited, "x")
-        };
-
-        let error = FormError::of_answer(&ApiError::Problem(Box::new(problem)));
-
-        assert_eq!(error.summary, "Too many attempts. Try again in 3 minutes.");
     }
 }

@@ -4,7 +4,6 @@ use countersign_types::{Token, routes};
 use leptos::prelude::*;
 
 use crate::{
-    api::Exchange,
     claims::{self, Claims},
     strings,
 };
@@ -16,13 +15,14 @@ pub fn Lesson(
     token: Token,
     /// What it says.
     claims: Claims,
-    /// What was answered.
-    exchange: Exchange,
+    /// The answer's status.
+    status: u16,
+    /// The answer's body, untouched.
+    body: String,
     /// Seconds until the token expires.
     #[prop(into)]
     seconds_left: Signal<Option<u64>>,
 ) -> impl IntoView {
-    let Exchange { status, body, .. } = exchange;
     let short = claims::shorten(token.expose());
     let rows = claims.rows();
     view! {

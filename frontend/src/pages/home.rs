@@ -151,7 +151,8 @@ fn SignedIn(
                     <Lesson
                         token=known.token
                         claims=known.claims
-                        exchange=exchange
+                        status=exchange.status
+                        body=exchange.body
                         seconds_left=Signal::derive(move || session.seconds_left())
                     />
                 }

@@ -9,7 +9,7 @@ use countersign_types::routes::pages as paths;
 use leptos::prelude::*;
 use leptos_router::hooks::{use_navigate, use_query_map};
 
-use crate::{return_to, session::SessionHandle};
+use crate::{api::ApiError, components::FormError, return_to, session::SessionHandle};
 
 pub use home::HomePage;
 pub use not_found::NotFoundPage;
@@ -46,4 +46,61 @@ fn leave_when_known(session: SessionHandle, target: Memo<String>) {
         }
         is_known
     });
+}
+
+/// What the server found wrong, beside the fields that it names.
+fn form_error(error: &ApiError) -> FormError {
+    let fields = match error {
+        ApiError::Problem(problem) => {
+            let detail = |pointer| problem.field(pointer).map(|field| field.detail.clone());
+            FormError::of_fields(detail("/email"), detail("/password"))
+        }
+        _ => None,
+    };
+    fields.unwrap_or_else(|| FormError {
+        summary: error.text(),
+        clears_password: error.is_unauthorized(),
+        ..FormError::default()
+    })
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use countersign_types::{FieldProblem, Problem, ProblemCode};
+
+    use super::*;
+
+    #[test]
+    fn the_servers_pointers_lead_to_their_fields() {
+        let problem = Problem::fields(vec![FieldProblem::new(
+            "/password",
+            "password_common",
+            "Too common.",
+        )]);
+
+        let error = form_error(&ApiError::Problem(Box::new(problem)));
+
+        assert_eq!(error.password.as_deref(), Some("Too common."));
+        assert_eq!(error.email, None);
+    }
+
+    #[test]
+    fn a_wrong_password_is_typed_again_and_no_other_loss_is_caused() {
+        let problem = Problem::new(ProblemCode::InvalidCredentials, "Wrong.");
+
+        assert!(form_error(&ApiError::Problem(Box::new(problem))).clears_password);
+        assert!(!form_error(&ApiError::Offline).clears_password);
+    }
+
+    #[test]
+    fn a_reached_limit_says_how_long_to_wait() {
+        let problem = Problem {
+            retry_after: Some(150),
+            ..Problem::new(ProblemCode::RateLimited, "x")
+        };
+
+        let error = form_error(&ApiError::Problem(Box::new(problem)));
+
+        assert_eq!(error.summary, "Too many attempts. Try again in 3 minutes.");
+    }
 }

@@ -40,7 +40,7 @@ pub fn SignUpPage() -> impl IntoView {
             let is_still_here = is_pending.try_set(false).is_none();
             match answer {
                 Ok(answer) => session.begin(&answer),
-                Err(found) if is_still_here => error.set(Some(FormError::of_answer(&found))),
+                Err(found) if is_still_here => error.set(Some(super::form_error(&found))),
                 Err(_) => {}
             }
         });
