@@ -10,12 +10,13 @@ use crate::{
     assets::Assets,
     clock::Clock,
     config::{Config, PublicUrl},
-    keys::{self, KeysError},
+    keys::{self, KeysError, Loaded},
     limits::Limits,
     password::Hasher,
-    sessions::Liveness,
+    same_origin::OwnOrigins,
+    sessions::{Liveness, SessionRules},
     store::{Db, OpenError},
-    token::{Algorithm, KeyError, PublicKeys, Signer, SigningKey, Verifier},
+    token::{Algorithm, KeyError, Signer, SigningKey, Verifier},
 };
 
 /// The database's file name in the data folder.
@@ -41,6 +42,8 @@ pub struct Parts {
     pub verifier: Verifier,
     /// Which sessions are known to live or to have ended.
     pub liveness: Liveness,
+    /// How sessions live and end.
+    pub session_rules: SessionRules,
     /// How long a password must and may be.
     pub password_rules: PasswordRules,
     /// Who may make an account.
@@ -49,6 +52,8 @@ pub struct Parts {
     pub assets: Assets,
     /// Peers whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whose requests a cookie may act for.
+    pub own_origins: OwnOrigins,
     /// Whether the outside speaks `https`.
     pub https: bool,
     /// Whether this start made the signing key.
@@ -101,22 +106,27 @@ impl App {
             None => Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?,
         };
 
-        let (key, key_created) = match (&config.token.secret, config.token.algorithm) {
+        let keys = match (&config.token.secret, config.token.algorithm) {
+            // One secret and no other key: whoever verifies with it could sign, so nothing else of
+            // ours may be verified beside it.
             (Some(secret), Algorithm::Hs256) => {
-                (SigningKey::from_secret(secret.expose().as_bytes())?, false)
+                let signing = SigningKey::from_secret(secret.expose().as_bytes())?;
+                Loaded {
+                    verifying: vec![signing.verifying_key()?],
+                    signing,
+                    created: false,
+                }
             }
             (_, algorithm) => {
                 let master = config.master_key.clone();
-                let loaded =
-                    keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?;
-                (loaded.key, loaded.created)
+                keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?
             }
         };
         let issuer = config.issuer(port);
         let audience = config.audience(port);
         let access_ttl = config.token.access_ttl;
         let verifier = Verifier {
-            keys: PublicKeys::from_iter([key.verifying_key()?]),
+            keys: keys.verifying.into_iter().collect(),
             issuer: issuer.clone(),
             audience: audience.clone(),
             leeway: config.token.leeway,
@@ -128,13 +138,14 @@ impl App {
             clock,
             hasher: Hasher::start().map_err(StartError::Threads)?,
             signer: Signer {
-                key,
+                key: keys.signing,
                 issuer,
                 audience,
                 access_ttl,
             },
             verifier,
             liveness: Liveness::default(),
+            session_rules: config.session,
             password_rules: PasswordRules {
                 min_length: config.password.min_length,
                 max_length: PasswordRules::MAX_LENGTH,
@@ -142,8 +153,9 @@ impl App {
             registration: config.registration,
             assets: Assets::load(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            own_origins: OwnOrigins::of(config, port),
             https: config.public_url.as_ref().is_some_and(PublicUrl::is_https),
-            key_created,
+            key_created: keys.created,
         })))
     }
 }

@@ -24,7 +24,7 @@ pub use self::{
     sources::{Flags, Origin, Sources},
     values::{LogFormat, Secret},
 };
-use crate::{accounts::Registration, keys::MasterKey, token::Algorithm};
+use crate::{accounts::Registration, keys::MasterKey, sessions::SessionRules, token::Algorithm};
 
 /// Everything an operator decides.
 #[derive(Debug, Clone)]
@@ -41,6 +41,10 @@ pub struct Config {
     pub server: Server,
     /// What access tokens are like.
     pub token: Token,
+    /// How sessions live and end.
+    pub session: SessionRules,
+    /// What is allowed in development only.
+    pub dev: Dev,
     /// What passwords must be like.
     pub password: Password,
     /// Who may make an account.
@@ -75,6 +79,13 @@ pub struct Token {
     pub access_ttl: Duration,
     /// How far clocks may differ.
     pub leeway: Duration,
+}
+
+/// `dev.…`
+#[derive(Debug, Clone)]
+pub struct Dev {
+    /// Origins beside this server's own whose pages are ours, such as that of `trunk serve`.
+    pub extra_origins: Vec<PublicUrl>,
 }
 
 /// `password.…`
@@ -138,6 +149,15 @@ impl Config {
                 audience: settings.find("token.audience", values::text),
                 access_ttl: settings.get("token.access_ttl", values::access_ttl),
                 leeway: settings.get("token.leeway", values::leeway),
+            },
+            session: SessionRules {
+                idle_ttl: settings.get("session.idle_ttl", values::session_ttl),
+                absolute_ttl: settings.get("session.absolute_ttl", values::session_ttl),
+                refresh_grace: settings.get("session.refresh_grace", values::refresh_grace),
+                max_per_account: settings.get("session.max_per_account", values::max_per_account),
+            },
+            dev: Dev {
+                extra_origins: settings.list("dev.extra_origins", PublicUrl::parse),
             },
             password: Password {
                 min_length: settings.get("password.min_length", values::min_length),

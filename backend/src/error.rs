@@ -12,7 +12,7 @@ use crate::{
     health::NotReady,
     limits::Limited,
     password::HashError,
-    sessions::{GateError, IssueError, SignInError},
+    sessions::{GateError, IssueError, RefreshError, SignInError},
     store::StoreError,
     token::Rejection,
 };
@@ -40,6 +40,12 @@ pub enum Error {
     /// Nobody was signed in.
     #[error(transparent)]
     SignIn(#[from] SignInError),
+    /// A refresh token gave no new pair.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+    /// A cookie came with a request that is not known to be from our own pages.
+    #[error("a cookie with a request from elsewhere")]
+    CrossOrigin,
     /// No account was made.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -125,6 +131,7 @@ impl Error {
             ),
             Self::Gate(GateError::Ended)
             | Self::SignIn(SignInError::Issue(IssueError::Gate(GateError::Ended)))
+            | Self::Refresh(RefreshError::Issue(IssueError::Gate(GateError::Ended)))
             | Self::Register(RegisterError::Issue(IssueError::Gate(GateError::Ended))) => {
                 bad_token(
                     Code::TokenRevoked,
@@ -145,6 +152,27 @@ impl Error {
                     "E-mail and password do not fit. Check both and try again.",
                 ),
                 Challenge::Bare,
+            ),
+            Self::Refresh(RefreshError::Invalid) => (
+                Problem::new(
+                    Code::RefreshTokenInvalid,
+                    "There is no refresh token here that holds: it is missing, unknown, or its \
+                     session is over. Sign in again.",
+                ),
+                Challenge::Bare,
+            ),
+            Self::Refresh(RefreshError::Reused) => (
+                Problem::new(
+                    Code::RefreshTokenReused,
+                    "This refresh token was used before, so somebody may hold a copy of it. The \
+                     session was ended. Sign in again.",
+                ),
+                Challenge::Bare,
+            ),
+            Self::CrossOrigin => plain(
+                Code::CsrfFailed,
+                "A cookie counts only in requests from this site's own pages. Send the refresh \
+                 token in the body instead.",
             ),
             Self::Register(RegisterError::Closed) => plain(
                 Code::RegistrationClosed,
@@ -173,11 +201,16 @@ impl Error {
                 SignInError::Store(error)
                 | SignInError::Issue(IssueError::Gate(GateError::Store(error))),
             )
+            | Self::Refresh(
+                RefreshError::Store(error)
+                | RefreshError::Issue(IssueError::Gate(GateError::Store(error))),
+            )
             | Self::Register(
                 RegisterError::Store(error)
                 | RegisterError::Issue(IssueError::Gate(GateError::Store(error))),
             ) => (storage(error), Challenge::None),
             Self::SignIn(SignInError::Issue(IssueError::Sign(_)))
+            | Self::Refresh(RefreshError::Issue(IssueError::Sign(_)))
             | Self::Register(RegisterError::Issue(IssueError::Sign(_)))
             | Self::NoClientAddress
             | Self::Panicked => (internal(), Challenge::None),

@@ -42,11 +42,13 @@ mod no_store;
 pub mod password;
 mod rng;
 pub mod router;
+pub mod same_origin;
 pub mod server;
 pub mod sessions;
 pub mod store;
 mod telemetry;
 pub mod token;
+mod token_answer;
 
 pub use app::App;
 pub use token::Claims;

@@ -18,9 +18,9 @@ pub struct RegisterRequest {
         schema(example = "violet tractor sings 47 lullabies")
     )]
     pub password: Password,
-    /// How a refresh token is to be delivered; none is made where this is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refresh: Option<RefreshDelivery>,
+    /// How the refresh token is delivered.
+    #[serde(default)]
+    pub refresh: RefreshDelivery,
 }
 
 /// `GET /auth/me`: the account of the presented token.

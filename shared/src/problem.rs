@@ -72,6 +72,12 @@ problem_codes! {
     TokenRevoked = 401, "token_revoked", "Session ended";
     /// Unknown address or wrong password; which of the two is not told.
     InvalidCredentials = 401, "invalid_credentials", "Wrong e-mail or password";
+    /// The refresh token is unknown, or its session is over.
+    RefreshTokenInvalid = 401, "refresh_token_invalid", "Invalid refresh token";
+    /// The refresh token was used before: somebody holds a copy, so its session was ended.
+    RefreshTokenReused = 401, "refresh_token_reused", "Refresh token used twice";
+    /// A cookie came with a request that is not known to be of our own pages.
+    CsrfFailed = 403, "csrf_failed", "Request from elsewhere";
     /// Nobody may create an account by themselves.
     RegistrationClosed = 403, "registration_closed", "Registration is closed";
     /// Nothing is at this path.

@@ -6,8 +6,16 @@ pub const SIGN_IN: &str = "/auth";
 pub const CONFIG: &str = "/auth/config";
 /// `POST`: create an account.
 pub const REGISTER: &str = "/auth/register";
+/// `POST`: swap a refresh token for a new pair.
+pub const REFRESH: &str = "/auth/refresh";
 /// `POST`: end the session of the presented token.
 pub const LOGOUT: &str = "/auth/logout";
+/// `POST`: end every session of the account.
+pub const LOGOUT_ALL: &str = "/auth/logout-all";
+/// `GET`: the account's live sessions; `DELETE`: end all but the presented token's.
+pub const SESSIONS: &str = "/auth/sessions";
+/// `DELETE`: end one of them.
+pub const SESSION: &str = "/auth/sessions/{id}";
 /// `GET`: the account of the presented token.
 pub const ME: &str = "/auth/me";
 /// `GET`, `POST`: the guarded example.
@@ -22,9 +30,15 @@ pub const READYZ: &str = "/readyz";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the HTTP surface, the pages apart.
-pub const ALL: [&str; 10] = [
-    SIGN_IN, CONFIG, REGISTER, LOGOUT, ME, PROTECTED, JWKS, HEALTHZ, READYZ, OPENAPI,
+pub const ALL: [&str; 14] = [
+    SIGN_IN, CONFIG, REGISTER, REFRESH, LOGOUT, LOGOUT_ALL, SESSIONS, SESSION, ME, PROTECTED, JWKS,
+    HEALTHZ, READYZ, OPENAPI,
 ];
+
+/// [`SESSION`] of an id.
+pub fn session(id: &str) -> String {
+    SESSION.replace("{id}", id)
+}
 
 /// The pages, each a path of the single-page application.
 pub mod pages {
@@ -36,9 +50,11 @@ pub mod pages {
     pub const SIGN_IN: &str = "/sign-in";
     /// The form that creates an account.
     pub const SIGN_UP: &str = "/sign-up";
+    /// Where the account is signed in.
+    pub const SESSIONS: &str = "/sessions";
 
     /// Pages that the application has; any other navigation is answered 404.
-    pub const ALL: [&str; 4] = [HOME, INDEX, SIGN_IN, SIGN_UP];
+    pub const ALL: [&str; 5] = [HOME, INDEX, SIGN_IN, SIGN_UP, SESSIONS];
 }
 
 /// `localStorage` key of the raw access token.

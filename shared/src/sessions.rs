@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Signing in and out, refreshing, and the list of sessions.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,21 +18,26 @@ pub struct SignInRequest {
         schema(example = "violet tractor sings 47 lullabies")
     )]
     pub password: Password,
-    /// How a refresh token is to be delivered; none is made where this is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refresh: Option<RefreshDelivery>,
+    /// How the refresh token is delivered.
+    #[serde(default)]
+    pub refresh: RefreshDelivery,
 }
 
-/// How a refresh token is to be delivered. This version makes none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a refresh token is delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshDelivery {
-    /// No refresh token.
+    /// In the answer's body: for clients that have a safe place of their own.
+    #[default]
+    Body,
+    /// In a cookie that no script can read: for pages.
+    Cookie,
+    /// None is made: the session is over with its access token.
     None,
 }
 
-/// The answer to a sign-in or registration (RFC 6749 §5.1).
+/// The answer to a sign-in, a registration or a refresh (RFC 6749 §5.1).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenResponse {
@@ -42,6 +47,12 @@ pub struct TokenResponse {
     pub token_type: TokenType,
     /// Seconds until the access token expires.
     pub expires_in: u64,
+    /// What the next access token is got with; only where it is delivered in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Token>,
+    /// Seconds until the refresh token expires, unless it is used before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_expires_in: Option<u64>,
 }
 
 /// How the token is presented (RFC 6750).
@@ -52,11 +63,55 @@ pub enum TokenType {
     Bearer,
 }
 
-/// `POST /auth/logout`; the body is optional and has no members yet.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+/// `POST /auth/refresh`; without a body the cookie is taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct LogoutRequest {}
+pub struct RefreshRequest {
+    /// The refresh token of the last answer.
+    pub refresh_token: Token,
+}
+
+/// `POST /auth/logout` and `POST /auth/logout-all`; the body is optional.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {
+    /// Names the session where no access token is presented, or none that still holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Token>,
+}
+
+/// `GET /auth/sessions`: the live sessions of the account, the last used first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionsResponse {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+}
+
+/// A place where somebody is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Session {
+    /// The session's id, the `sid` of its tokens.
+    #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
+    pub id: String,
+    /// When it began. RFC 3339, UTC.
+    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    pub created_at: String,
+    /// When a token of it was last issued. RFC 3339, UTC.
+    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    pub last_used_at: String,
+    /// The `User-Agent` that signed in, as far as it was kept.
+    pub user_agent: Option<String>,
+    /// The same in plain words, where it was understood.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(example = "Firefox on Windows"))]
+    pub device: Option<String>,
+    /// Whether it is the session of the presented token.
+    pub current: bool,
+}
 
 /// `GET /protected` and `POST /protected`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,12 +135,25 @@ mod tests {
             access_token: Token::from("eyJ"),
             token_type: TokenType::Bearer,
             expires_in: 900,
+            refresh_token: Some(Token::from("cmVm")),
+            refresh_expires_in: Some(60),
         })
         .unwrap();
 
         assert_eq!(
             json,
-            serde_json::json!({"access_token": "eyJ", "token_type": "Bearer", "expires_in": 900})
+            serde_json::json!({
+                "access_token": "eyJ", "token_type": "Bearer", "expires_in": 900,
+                "refresh_token": "cmVm", "refresh_expires_in": 60,
+            })
         );
+    }
+
+    #[test]
+    fn refresh_token_comes_in_the_body_where_nothing_else_is_asked_for() {
+        let request: SignInRequest =
+            serde_json::from_str(r#"{"email":"a@example.com","password":"x"}"#).unwrap();
+
+        assert_eq!(request.refresh, RefreshDelivery::Body);
     }
 }

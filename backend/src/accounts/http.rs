@@ -10,7 +10,7 @@ use countersign_types::{
     routes,
     sessions::TokenResponse,
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Account, NewAccount, NewAccountErrors, Registration};
@@ -19,9 +19,10 @@ use crate::{
     error::Error,
     extract::{ClientAddress, Json},
     no_store::NoStore,
-    sessions::GateError,
+    sessions::{GateError, Opening},
     store::AccountId,
     token::Claims,
+    token_answer::TokenAnswer,
 };
 
 /// Everything below `/auth` about accounts.
@@ -73,11 +74,18 @@ async fn config(State(app): State<App>) -> impl IntoResponse {
 async fn register(
     State(app): State<App>,
     from: ClientAddress,
+    headers: HeaderMap,
     Json(request): Json<RegisterRequest>,
-) -> Result<impl IntoResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let new = NewAccount::parse(&app.password_rules, &request.email, request.password)?;
-    let issued = super::register(&app, new, from.prefix()).await?;
-    Ok((StatusCode::CREATED, NoStore(TokenResponse::from(issued))))
+    let opening = Opening::requested(&headers, request.refresh);
+    let issued = super::register(&app, new, from.prefix(), &opening).await?;
+    Ok(TokenAnswer {
+        status: StatusCode::CREATED,
+        issued,
+        delivery: request.refresh,
+        https: app.https,
+    })
 }
 
 impl From<NewAccountErrors> for Error {

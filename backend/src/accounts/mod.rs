@@ -10,7 +10,7 @@ use crate::{
     limits::{AddressPrefix, Limited},
     password::{self, HashError, PasswordHash},
     rng,
-    sessions::{self, IssueError, Issued},
+    sessions::{self, IssueError, Issued, Opening},
     store::{AccountId, StoreError, Timestamp, Tx},
 };
 
@@ -117,6 +117,7 @@ pub async fn register(
     app: &App,
     new: NewAccount,
     from: AddressPrefix,
+    opening: &Opening,
 ) -> Result<Issued, RegisterError> {
     if app.registration != Registration::Open {
         return Err(RegisterError::Closed);
@@ -134,9 +135,9 @@ pub async fn register(
     let hash = app.hasher.hash(new.password.expose()).await?;
     let mut tx = app.db.write().await?;
     let account = create(&mut tx, app, &new.email, &hash).await?;
-    let session = sessions::start(&mut tx, app, account.id).await?;
+    let opened = sessions::open(&mut tx, app, account.id, opening).await?;
     tx.commit().await?;
-    Ok(sessions::issue(app, &account, &session)?)
+    Ok(sessions::issue(app, &account, &opened)?)
 }
 
 /// Makes an account by the operator's wish, whatever the policy says.

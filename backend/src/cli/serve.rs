@@ -16,9 +16,10 @@ use crate::{
     app::App,
     clock::SystemClock,
     config::{Config, Flags, Warning},
+    error::Chain,
     router::router,
     server::{self, Limits},
-    telemetry,
+    sessions, telemetry,
 };
 
 /// How often what is over is forgotten.
@@ -94,7 +95,10 @@ async fn sweep(app: App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        app.liveness.sweep(app.clock.now());
+        // The next one does what this one could not.
+        if let Err(error) = sessions::sweep(&app).await {
+            tracing::warn!(error = %Chain(&error), "what is over could not be forgotten");
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Fallback {
     Derived(&'static str),
 }
 
-pub(super) const ALL: [Key; 17] = [
+pub(super) const ALL: [Key; 22] = [
     Key {
         name: "public_url",
         kind: Kind::Text,
@@ -93,7 +93,7 @@ pub(super) const ALL: [Key; 17] = [
     Key {
         name: "token.algorithm",
         kind: Kind::Text,
-        expected: "`ES256` or `HS256` (there are no others yet)",
+        expected: "`ES256`, `EdDSA`, `RS256` or `HS256`",
         fallback: Value("ES256"),
         flag: None,
         meaning: "what signs",
@@ -137,6 +137,46 @@ pub(super) const ALL: [Key; 17] = [
         fallback: Value("10s"),
         flag: None,
         meaning: "how far clocks may differ",
+    },
+    Key {
+        name: "session.idle_ttl",
+        kind: Kind::Text,
+        expected: "a duration from `1s` to `3650d`, such as `12h` or `30d`",
+        fallback: Value("30d"),
+        flag: None,
+        meaning: "how long a session lives without being refreshed",
+    },
+    Key {
+        name: "session.absolute_ttl",
+        kind: Kind::Text,
+        expected: "a duration from `1s` to `3650d`, such as `12h` or `180d`",
+        fallback: Value("180d"),
+        flag: None,
+        meaning: "how long a session lives at all",
+    },
+    Key {
+        name: "session.refresh_grace",
+        kind: Kind::Text,
+        expected: "a duration from `0s` to `60s`",
+        fallback: Value("10s"),
+        flag: None,
+        meaning: "how long a repeat of a refresh gets the same answer",
+    },
+    Key {
+        name: "session.max_per_account",
+        kind: Kind::Number,
+        expected: "a whole number from 1 to 1000",
+        fallback: Value("50"),
+        flag: None,
+        meaning: "how many sessions an account may have; the oldest ends",
+    },
+    Key {
+        name: "dev.extra_origins",
+        kind: Kind::List,
+        expected: "a list of origins such as `[\"http://localhost:8080\"]`",
+        fallback: Value("[]"),
+        flag: None,
+        meaning: "pages elsewhere that may use the refresh cookie; without public_url only",
     },
     Key {
         name: "password.min_length",

@@ -100,6 +100,22 @@ pub(super) fn leeway(text: &str) -> Option<Duration> {
     duration(text).filter(|leeway| *leeway <= Duration::from_mins(1))
 }
 
+/// Ten years: far enough for «for ever», and near enough for no sum of times to overflow.
+const MAX_SESSION_TTL: Duration = Duration::from_hours(3650 * 24);
+
+pub(super) fn session_ttl(text: &str) -> Option<Duration> {
+    duration(text).filter(|ttl| (Duration::from_secs(1)..=MAX_SESSION_TTL).contains(ttl))
+}
+
+/// More than a minute is no repeat any more, but a second use.
+pub(super) fn refresh_grace(text: &str) -> Option<Duration> {
+    duration(text).filter(|grace| *grace <= Duration::from_mins(1))
+}
+
+pub(super) fn max_per_account(text: &str) -> Option<u32> {
+    digits(text).filter(|number| (1..=1000).contains(number))
+}
+
 pub(super) fn min_length(text: &str) -> Option<usize> {
     let allowed = PasswordRules::LOWEST_MIN_LENGTH..=PasswordRules::MAX_LENGTH;
     digits(text).filter(|length| allowed.contains(length))

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     rng,
     store::{Db, StoreError},
-    token::{Algorithm, KeyError, PrivateKey, SigningKey},
+    token::{Algorithm, KeyError, PrivateKey, SigningKey, VerifyingKey},
 };
 
 /// The master key's file name in the data folder.
@@ -79,16 +79,20 @@ pub enum KeysError {
     Store(#[from] StoreError),
 }
 
-/// The key that signs, and whether it was just made.
+/// The keys of a start.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The key.
-    pub key: SigningKey,
-    /// Whether this start made it.
+    /// The key that signs.
+    pub signing: SigningKey,
+    /// Every key that verifies: the one that signs, and those that signed before the algorithm was
+    /// changed, so that a change refuses no live token.
+    pub verifying: Vec<VerifyingKey>,
+    /// Whether this start made the key that signs.
     pub created: bool,
 }
 
-/// The signing key of an algorithm: the stored one, or a new one where there is none.
+/// The signing key of an algorithm, the stored one, or a new one where there is none, and all
+/// others that are stored.
 ///
 /// `configured` is the master key from the configuration; without one it is the file in `folder`,
 /// which is made together with the first key.
@@ -104,8 +108,7 @@ pub async fn load_or_create(
     algorithm: Algorithm,
 ) -> Result<Loaded, KeysError> {
     let mut tx = db.read().await?;
-    let any = store::any(&mut tx).await?;
-    let stored = store::find_signing(&mut tx, algorithm).await?;
+    let mut stored = store::list(&mut tx).await?;
     drop(tx);
 
     let path = folder.join(MASTER_KEY_FILE);
@@ -113,45 +116,57 @@ pub async fn load_or_create(
         Some(master) => master,
         None => match read_master_key(&path)? {
             Some(master) => master,
-            None if any => return Err(KeysError::MasterKeyMissing { path }),
+            None if !stored.is_empty() => return Err(KeysError::MasterKeyMissing { path }),
             None => create_master_key(&path)?,
         },
     };
-    if let Some(stored) = stored {
-        let key = open(&master, algorithm, &stored)?;
-        return Ok(Loaded {
-            key,
-            created: false,
-        });
+    // Opened before one is made: a master key that does not fit must not add keys of its own.
+    let mut keys = open_all(&master, &stored)?;
+    let mut created = false;
+    if signs(&stored, algorithm).is_none() {
+        let private = PrivateKey::generate(algorithm)?;
+        let key = private.signing_key()?;
+        let sealed = master.seal(key.kid(), private.pkcs8());
+        let mut tx = db.write().await?;
+        created =
+            store::insert_signing(&mut tx, key.kid(), algorithm, &sealed, clock.now()).await?;
+        // Another instance may have been faster; then its key is everybody's.
+        stored = store::list(&mut tx).await?;
+        tx.commit().await?;
+        keys = open_all(&master, &stored)?;
     }
-
-    let private = PrivateKey::generate(algorithm)?;
-    let key = private.signing_key()?;
-    let sealed = master.seal(key.kid(), private.pkcs8());
-    let mut tx = db.write().await?;
-    let created =
-        store::insert_signing(&mut tx, key.kid(), algorithm, &sealed, clock.now()).await?;
-    // Another instance may have been faster; then its key is everybody's.
-    let stored = store::find_signing(&mut tx, algorithm).await?;
-    tx.commit().await?;
-    match stored {
-        Some(stored) if !created => Ok(Loaded {
-            key: open(&master, algorithm, &stored)?,
-            created: false,
-        }),
-        _ => Ok(Loaded { key, created }),
-    }
+    let signing = signs(&stored, algorithm)
+        .and_then(|kid| keys.iter().find(|key| key.kid() == kid))
+        .cloned()
+        .ok_or(KeyError::Malformed)?;
+    let verifying = keys
+        .iter()
+        .map(SigningKey::verifying_key)
+        .collect::<Result<_, _>>()?;
+    Ok(Loaded {
+        signing,
+        verifying,
+        created,
+    })
 }
 
-fn open(
-    master: &MasterKey,
-    algorithm: Algorithm,
-    stored: &store::StoredKey,
-) -> Result<SigningKey, KeysError> {
+/// The name of the key that signs with an algorithm.
+fn signs(stored: &[store::StoredKey], algorithm: Algorithm) -> Option<&str> {
+    stored
+        .iter()
+        .find(|key| key.signs.as_deref() == Some(algorithm.as_str()))
+        .map(|key| key.kid.as_str())
+}
+
+fn open_all(master: &MasterKey, stored: &[store::StoredKey]) -> Result<Vec<SigningKey>, KeysError> {
+    stored.iter().map(|key| open(master, key)).collect()
+}
+
+fn open(master: &MasterKey, stored: &store::StoredKey) -> Result<SigningKey, KeysError> {
     let pkcs8 = master
         .open(&stored.kid, &stored.sealed)
         .ok_or(KeysError::WrongMasterKey)?;
-    let key = PrivateKey::from_pkcs8(algorithm, pkcs8).signing_key()?;
+    let key = PrivateKey::from_pkcs8(stored.algorithm.parse()?, pkcs8).signing_key()?;
     // The row's name is bound into the seal and is the key's own thumbprint.
     if key.kid() == stored.kid {
         Ok(key)

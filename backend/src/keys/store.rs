@@ -8,25 +8,18 @@ use crate::{
 #[derive(sqlx::FromRow)]
 pub(super) struct StoredKey {
     pub(super) kid: String,
+    pub(super) algorithm: String,
     pub(super) sealed: Vec<u8>,
+    /// The algorithm again, while the key signs.
+    pub(super) signs: Option<String>,
 }
 
-pub(super) async fn any(tx: &mut Tx) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT kid FROM countersign_keys LIMIT 1";
-    let kid: Option<String> = on!(tx, |conn| sqlx::query_scalar(SQL)
-        .fetch_optional(&mut **conn)
-        .await)?;
-    Ok(kid.is_some())
-}
-
-pub(super) async fn find_signing(
-    tx: &mut Tx,
-    algorithm: Algorithm,
-) -> Result<Option<StoredKey>, StoreError> {
-    const SQL: &str = "SELECT kid, sealed FROM countersign_keys WHERE signs = $1";
+/// Every key, the oldest first.
+pub(super) async fn list(tx: &mut Tx) -> Result<Vec<StoredKey>, StoreError> {
+    const SQL: &str =
+        "SELECT kid, algorithm, sealed, signs FROM countersign_keys ORDER BY created_at, kid";
     Ok(on!(tx, |conn| sqlx::query_as(SQL)
-        .bind(algorithm.as_str())
-        .fetch_optional(&mut **conn)
+        .fetch_all(&mut **conn)
         .await)?)
 }
 

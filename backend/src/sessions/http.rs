@@ -1,28 +1,55 @@
 //! HTTP of sessions.
 
-use axum::{extract::State, response::IntoResponse};
-use countersign_types::{
-    Email, FieldProblem, Problem, routes,
-    sessions::{LogoutRequest, Message, SignInRequest, TokenResponse, TokenType},
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use countersign_types::{
+    Email, FieldProblem, Problem, Token, routes,
+    sessions::{
+        LogoutRequest, Message, RefreshDelivery, RefreshRequest, Session as SessionResponse,
+        SessionsResponse, SignInRequest, TokenResponse,
+    },
+};
+use http::{HeaderMap, StatusCode, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
-use super::Issued;
+use super::{Listed, Opening, Owner, RefreshError, RefreshToken, UserAgent};
 use crate::{
     app::App,
     error::Error,
     extract::{ClientAddress, Json},
     no_store::NoStore,
+    same_origin::SameOrigin,
+    store::SessionId,
     token::Claims,
+    token_answer::{RefreshCookie, TokenAnswer, clear_cookie},
 };
 
-/// Signing in and out, and the guarded example.
+/// Signing in, refreshing and signing out, the list of sessions, and the guarded example.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(sign_in))
+        .routes(routes!(refresh))
         .routes(routes!(logout))
+        .routes(routes!(logout_all))
+        .routes(routes!(list, end_others))
+        .routes(routes!(end_one))
         .routes(routes!(protected_get, protected_post))
+}
+
+impl Opening {
+    /// How a session is to be opened by a request with these headers.
+    pub(crate) fn requested(headers: &HeaderMap, delivery: RefreshDelivery) -> Self {
+        Self {
+            user_agent: headers
+                .get(header::USER_AGENT)
+                .and_then(|value| value.to_str().ok())
+                .and_then(UserAgent::parse),
+            is_refreshable: delivery != RefreshDelivery::None,
+        }
+    }
 }
 
 /// Signs in with a password.
@@ -45,8 +72,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 async fn sign_in(
     State(app): State<App>,
     from: ClientAddress,
+    headers: HeaderMap,
     Json(request): Json<SignInRequest>,
-) -> Result<impl IntoResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let email = Email::parse(&request.email).map_err(|error| {
         Error::Fields(vec![FieldProblem::new(
             "/email",
@@ -54,30 +82,277 @@ async fn sign_in(
             error.to_string(),
         )])
     })?;
-    let issued = super::sign_in(&app, &email, &request.password, from.prefix()).await?;
-    Ok(NoStore(TokenResponse::from(issued)))
+    let opening = Opening::requested(&headers, request.refresh);
+    let issued = super::sign_in(&app, &email, &request.password, from.prefix(), &opening).await?;
+    Ok(TokenAnswer {
+        status: StatusCode::OK,
+        issued,
+        delivery: request.refresh,
+        https: app.https,
+    })
 }
 
-/// Ends the session of the presented token.
+/// Swaps a refresh token, of the body or else of the cookie, for a new pair; the old one is spent.
+#[utoipa::path(
+    post,
+    path = routes::REFRESH,
+    tag = "sessions",
+    request_body = Option<RefreshRequest>,
+    responses(
+        (status = 200, description = "A new pair, delivered as the old one came", body = TokenResponse),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No refresh token, or none that holds", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn refresh(
+    State(app): State<App>,
+    same_origin: SameOrigin,
+    cookie: RefreshCookie,
+    body: Option<Json<RefreshRequest>>,
+) -> Result<Response, Error> {
+    let body = body.map(|Json(request)| request.refresh_token);
+    let is_cookie = body.is_none();
+    let answer = match presented(body.as_ref(), cookie, same_origin)? {
+        Some(token) => super::refresh(&app, &token).await,
+        None => Err(RefreshError::Invalid),
+    };
+    Ok(match answer {
+        Ok(issued) => TokenAnswer {
+            status: StatusCode::OK,
+            issued,
+            delivery: if is_cookie {
+                RefreshDelivery::Cookie
+            } else {
+                RefreshDelivery::Body
+            },
+            https: app.https,
+        }
+        .into_response(),
+        // A cookie that is good for nothing is not to be sent again.
+        Err(error @ (RefreshError::Invalid | RefreshError::Reused)) if is_cookie => {
+            let mut response = Error::from(error).into_response();
+            clear_cookie(&mut response, app.https);
+            response
+        }
+        Err(error) => return Err(error.into()),
+    })
+}
+
+/// The refresh token that a request presents: in the body, or else in a cookie, if the request is
+/// from our own pages. `None` where there is none.
+fn presented(
+    body: Option<&Token>,
+    cookie: RefreshCookie,
+    same_origin: SameOrigin,
+) -> Result<Option<RefreshToken>, Error> {
+    if let Some(token) = body {
+        let token = RefreshToken::parse(token.expose()).ok_or(RefreshError::Invalid)?;
+        return Ok(Some(token));
+    }
+    if matches!(cookie, RefreshCookie::Absent) {
+        return Ok(None);
+    }
+    same_origin.require()?;
+    match cookie {
+        RefreshCookie::Token(token) => Ok(Some(token)),
+        RefreshCookie::Absent | RefreshCookie::Malformed => Err(RefreshError::Invalid.into()),
+    }
+}
+
+/// Ends the session of the access token, or else of the refresh token in body or cookie.
 #[utoipa::path(
     post,
     path = routes::LOGOUT,
     tag = "sessions",
-    security(("bearer" = [])),
+    security(("bearer" = []), ()),
     request_body = Option<LogoutRequest>,
     responses(
         (status = 204, description = "The session has ended, and its tokens with it"),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or none that names a session", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 async fn logout(
     State(app): State<App>,
-    claims: Claims,
-    _: Option<Json<LogoutRequest>>,
-) -> Result<StatusCode, Error> {
-    super::end(&app, &claims).await?;
+    claims: Result<Option<Claims>, Error>,
+    same_origin: SameOrigin,
+    cookie: RefreshCookie,
+    body: Option<Json<LogoutRequest>>,
+) -> Response {
+    let ended = async {
+        let owner = match credential(claims, body, cookie, same_origin)? {
+            Credential::Access(owner) => owner,
+            Credential::Refresh(token) => super::owner(&app, &token).await?,
+        };
+        super::end(&app, owner.session).await?;
+        Ok(())
+    };
+    signed_out(ended.await, same_origin, app.https)
+}
+
+/// Ends every session of the account that the access token, or else the refresh token, is of.
+#[utoipa::path(
+    post,
+    path = routes::LOGOUT_ALL,
+    tag = "sessions",
+    security(("bearer" = []), ()),
+    request_body = Option<LogoutRequest>,
+    responses(
+        (status = 204, description = "Every session has ended"),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or none that holds", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn logout_all(
+    State(app): State<App>,
+    claims: Result<Option<Claims>, Error>,
+    same_origin: SameOrigin,
+    cookie: RefreshCookie,
+    body: Option<Json<LogoutRequest>>,
+) -> Response {
+    let ended = async {
+        let owner = match credential(claims, body, cookie, same_origin)? {
+            Credential::Access(owner) => owner,
+            Credential::Refresh(token) => super::live_owner(&app, &token).await?,
+        };
+        super::end_all(&app, owner.account, None).await?;
+        Ok(())
+    };
+    signed_out(ended.await, same_origin, app.https)
+}
+
+/// What somebody who signs out presents.
+enum Credential {
+    Access(Owner),
+    Refresh(RefreshToken),
+}
+
+/// The access token where it holds, else the refresh token: one that has expired is no obstacle.
+fn credential(
+    claims: Result<Option<Claims>, Error>,
+    body: Option<Json<LogoutRequest>>,
+    cookie: RefreshCookie,
+    same_origin: SameOrigin,
+) -> Result<Credential, Error> {
+    let refused = match claims {
+        Ok(Some(claims)) => return Ok(Credential::Access(Owner::from(&claims))),
+        Err(error @ Error::MalformedAuthorization) => return Err(error),
+        Ok(None) => Error::TokenMissing,
+        Err(error) => error,
+    };
+    let body = body.and_then(|Json(request)| request.refresh_token);
+    presented(body.as_ref(), cookie, same_origin)?
+        .map(Credential::Refresh)
+        .ok_or(refused)
+}
+
+/// The answer to signing out. Whatever the cookie was good for, it is good for nothing now; only a
+/// page from elsewhere must not be able to take it away.
+fn signed_out(ended: Result<(), Error>, same_origin: SameOrigin, https: bool) -> Response {
+    let is_ended = ended.is_ok();
+    let mut response = match ended {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => error.into_response(),
+    };
+    let is_refused = response.status() == StatusCode::UNAUTHORIZED;
+    if is_ended || is_refused && same_origin.holds() {
+        clear_cookie(&mut response, https);
+    }
+    response
+}
+
+/// The live sessions of the account, the last used first.
+#[utoipa::path(
+    get,
+    path = routes::SESSIONS,
+    tag = "sessions",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The sessions", body = SessionsResponse),
+        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn list(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {
+    let sessions = super::list(&app, claims.sub.into()).await?;
+    let sessions = sessions
+        .into_iter()
+        .map(|listed| listed.into_response(claims.sid.into()))
+        .collect();
+    Ok(NoStore(SessionsResponse { sessions }))
+}
+
+impl Listed {
+    fn into_response(self, current: SessionId) -> SessionResponse {
+        SessionResponse {
+            id: self.session.id.to_string(),
+            created_at: self.session.created_at.to_string(),
+            last_used_at: self.session.last_used_at.to_string(),
+            device: self.user_agent.as_ref().and_then(UserAgent::device),
+            user_agent: self.user_agent.map(|agent| agent.as_str().to_owned()),
+            current: self.session.id == current,
+        }
+    }
+}
+
+/// Ends every session of the account but the presented token's.
+#[utoipa::path(
+    delete,
+    path = routes::SESSIONS,
+    tag = "sessions",
+    security(("bearer" = [])),
+    responses(
+        (status = 204, description = "The other sessions have ended"),
+        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn end_others(State(app): State<App>, claims: Claims) -> Result<StatusCode, Error> {
+    super::end_all(&app, claims.sub.into(), Some(claims.sid.into())).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends one session of the account.
+#[utoipa::path(
+    delete,
+    path = routes::SESSION,
+    tag = "sessions",
+    security(("bearer" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The session's id")),
+    responses(
+        (status = 204, description = "The session has ended"),
+        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such session", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn end_one(
+    State(app): State<App>,
+    claims: Claims,
+    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+) -> Result<StatusCode, Error> {
+    // What is no id names no session.
+    let Path(id) = id.map_err(|_| Error::NotFound)?;
+    if super::end_own(&app, claims.sub.into(), id.into()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::NotFound)
+    }
 }
 
 /// Greets whoever presents a token.
@@ -112,14 +387,4 @@ async fn protected_get(claims: Claims) -> impl IntoResponse {
 )]
 async fn protected_post(claims: Claims) -> impl IntoResponse {
     protected_get(claims).await
-}
-
-impl From<Issued> for TokenResponse {
-    fn from(issued: Issued) -> Self {
-        Self {
-            access_token: issued.access_token,
-            token_type: TokenType::Bearer,
-            expires_in: issued.expires_in.as_secs(),
-        }
-    }
 }

@@ -1,14 +1,24 @@
-//! Sessions: signing in, signing out, and the one gate that every token passes.
+//! Sessions: signing in, refreshing, signing out, and the one gate that every token passes.
 
+mod device;
 mod gate;
 pub mod http;
+mod refresh;
+mod refresh_token;
 mod store;
+mod sweep;
 
 use std::time::Duration;
 
 use countersign_types::{Email, Password, Token};
 
-pub use self::gate::{GateError, Liveness, gate};
+pub use self::{
+    device::UserAgent,
+    gate::{GateError, Liveness, gate},
+    refresh::{RefreshError, SessionRules, live_owner, owner, refresh},
+    refresh_token::{RefreshToken, RefreshTokenHash},
+    sweep::sweep,
+};
 use crate::{
     accounts::{self, Account},
     app::App,
@@ -30,19 +40,51 @@ pub struct Session {
     pub auth_time: Timestamp,
     /// When it began.
     pub created_at: Timestamp,
-    /// When it is over by itself: no token of it can be live after this.
+    /// When a token of it was last issued.
+    pub last_used_at: Timestamp,
+    /// When it is over by itself, unless it is refreshed before: no token of it is accepted after
+    /// this.
     pub expires_at: Timestamp,
     /// When it was ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// An access token that was just issued.
+/// A session in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The session.
+    pub session: Session,
+    /// What signed in.
+    pub user_agent: Option<UserAgent>,
+}
+
+/// How a session is to be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// What signs in.
+    pub user_agent: Option<UserAgent>,
+    /// Whether the session can be refreshed, or is over with its first token.
+    pub is_refreshable: bool,
+}
+
+/// A session that a token may be issued of, with its newest refresh token.
+#[derive(Debug)]
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// What the next access token is got with, where the session can be refreshed.
+    pub refresh_token: Option<RefreshToken>,
+}
+
+/// Tokens that were just issued.
 #[derive(Debug)]
 pub struct Issued {
-    /// The token.
+    /// The access token.
     pub access_token: Token,
     /// How long it lives.
     pub expires_in: Duration,
+    /// The refresh token, and how long it lives.
+    pub refresh: Option<(RefreshToken, Duration)>,
 }
 
 /// Why no token was issued.
@@ -91,6 +133,7 @@ pub async fn sign_in(
     email: &Email,
     password: &Password,
     from: AddressPrefix,
+    opening: &Opening,
 ) -> Result<Issued, SignInError> {
     let attempt = app.limits.sign_in(email, from)?;
     let checked = check_password(app, email, password).await;
@@ -109,9 +152,9 @@ pub async fn sign_in(
     if let Some((old, new)) = rehash {
         accounts::rehash(&mut tx, account.id, &old, &new).await?;
     }
-    let session = start(&mut tx, app, account.id).await?;
+    let opened = open(&mut tx, app, account.id, opening).await?;
     tx.commit().await?;
-    Ok(issue(app, &account, &session)?)
+    Ok(issue(app, &account, &opened)?)
 }
 
 type Rehash = Option<(crate::password::PasswordHash, crate::password::PasswordHash)>;
@@ -142,38 +185,59 @@ async fn check_password(
     Ok(Some((credentials.account, rehash)))
 }
 
-/// Writes down a new session. Nothing of it may be given out before the transaction is committed.
+/// Writes down a new session, and ends the oldest where the account has too many. Nothing of it may
+/// be given out before the transaction is committed.
 ///
 /// # Errors
 ///
 /// [`StoreError`] where the database fails.
-pub async fn start(tx: &mut Tx, app: &App, account_id: AccountId) -> Result<Session, StoreError> {
+pub async fn open(
+    tx: &mut Tx,
+    app: &App,
+    account_id: AccountId,
+    opening: &Opening,
+) -> Result<Opened, StoreError> {
     let now = app.clock.now();
+    let rules = &app.session_rules;
     let session = Session {
         id: rng::id(now).into(),
         account_id,
         auth_time: now,
         created_at: now,
-        // Nothing prolongs a session yet, so it lasts as long as its only token, to the end of
-        // the leeway that the token is granted.
-        expires_at: now
-            .plus(app.signer.access_ttl)
-            .plus(app.verifier.leeway)
-            .plus(Duration::from_secs(1)),
+        last_used_at: now,
+        expires_at: if opening.is_refreshable {
+            rules.expiry(now, now)
+        } else {
+            // As long as its only token, to the end of the leeway that the token is granted.
+            now.plus(app.longest_token_life())
+        },
         ended_at: None,
     };
-    store::insert(tx, &session).await?;
-    Ok(session)
+    store::insert(tx, &session, opening.user_agent.as_ref()).await?;
+    let refresh_token = opening.is_refreshable.then(RefreshToken::generate);
+    if let Some(token) = &refresh_token {
+        store::insert_token(tx, token.hash(), session.id, now).await?;
+    }
+    for id in store::end_oldest(tx, account_id, rules.max_per_account, now).await? {
+        app.liveness.end(id, now.plus(app.longest_token_life()));
+    }
+    Ok(Opened {
+        session,
+        refresh_token,
+    })
 }
 
-/// Issues an access token of a session, if the gate lets it.
+/// Issues an access token of a session, if the gate lets it: the only caller of the signer.
 ///
 /// # Errors
 ///
 /// [`IssueError`] where the session may have no token, or signing fails.
-pub fn issue(app: &App, account: &Account, session: &Session) -> Result<Issued, IssueError> {
+pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, IssueError> {
     let now = app.clock.now();
+    let session = &opened.session;
     gate::usable(Some(session), account.id, now)?;
+    let left = session.expires_at.since(now);
+    let lifetime = app.signer.access_ttl.min(left);
     let subject = Subject {
         account: account.id.as_uuid(),
         email: &account.email,
@@ -181,26 +245,92 @@ pub fn issue(app: &App, account: &Account, session: &Session) -> Result<Issued, 
         session: session.id.as_uuid(),
         auth_time: session.auth_time.as_secs(),
     };
-    let access_token = app.signer.sign(subject, rng::id(now), now.as_secs())?;
+    let access_token = app
+        .signer
+        .sign(subject, rng::id(now), now.as_secs(), lifetime)?;
     Ok(Issued {
         access_token,
-        expires_in: app.signer.access_ttl,
+        expires_in: lifetime,
+        refresh: opened.refresh_token.clone().map(|token| (token, left)),
     })
 }
 
-/// Ends the session of a token. Its tokens are refused from here on, also after a restart.
+/// The live sessions of an account, the last used first.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreError> {
+    let limit = app.session_rules.max_per_account;
+    let mut tx = app.db.read().await?;
+    store::list(&mut tx, account, app.clock.now(), limit).await
+}
+
+/// What somebody who signs out has shown: enough to end a session, whatever else it is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// The session.
+    pub session: SessionId,
+    /// The account.
+    pub account: AccountId,
+}
+
+impl From<&Claims> for Owner {
+    fn from(claims: &Claims) -> Self {
+        Self {
+            session: claims.sid.into(),
+            account: claims.sub.into(),
+        }
+    }
+}
+
+/// Ends a session. Its tokens are refused from here on, also after a restart.
 ///
 /// # Errors
 ///
 /// [`StoreError`] where that is not known to be written down. The tokens are refused all the
 /// same, until the process restarts.
-pub async fn end(app: &App, claims: &Claims) -> Result<(), StoreError> {
-    let id = SessionId::from(claims.sid);
+pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
+    let now = app.clock.now();
     // Marked before it is written: whoever hangs up in between leaves a session that is refused
     // too early rather than one that lives on.
-    app.liveness
-        .end(id, app.clock.now().plus(app.longest_token_life()));
+    app.liveness.end(id, now.plus(app.longest_token_life()));
     let mut tx = app.db.write().await?;
-    store::end(&mut tx, id, app.clock.now()).await?;
+    store::end(&mut tx, id, now).await?;
+    tx.commit().await
+}
+
+/// Ends one session of an account; whether it had a live one of that id. A foreign id and an
+/// unknown one are the same.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let ended = store::end_own(&mut tx, account, id, now).await?;
+    if ended {
+        app.liveness.end(id, now.plus(app.longest_token_life()));
+    }
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// Ends every session of an account but `kept`.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn end_all(
+    app: &App,
+    account: AccountId,
+    kept: Option<SessionId>,
+) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    for id in store::end_all(&mut tx, account, kept, now).await? {
+        app.liveness.end(id, now.plus(app.longest_token_life()));
+    }
     tx.commit().await
 }

@@ -85,6 +85,11 @@ impl Timestamp {
                 .saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
         )
     }
+
+    /// How long ago `earlier` was; zero where it is still to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
+    }
 }
 
 /// RFC 3339, UTC.

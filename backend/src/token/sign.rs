@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_types::Token;
-use jsonwebtoken::Header;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{ACCESS_TOKEN_TYPE, Claims, SigningKey};
+use super::{ACCESS_TOKEN_TYPE, Claims, KeyError, SigningKey};
 
 /// Signs access tokens of one issuer for one audience.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub struct Signer {
     pub issuer: String,
     /// `aud`.
     pub audience: String,
-    /// How long a token lives.
+    /// How long a token lives, if its session does.
     pub access_ttl: Duration,
 }
 
@@ -36,23 +37,36 @@ pub struct Subject<'a> {
     pub auth_time: i64,
 }
 
-/// The crypto library could not sign.
+/// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-#[error("the token could not be signed")]
-pub struct SignError(#[source] jsonwebtoken::errors::Error);
+pub enum SignError {
+    /// The crypto library failed.
+    #[error("the token could not be signed")]
+    Key(#[from] KeyError),
+    /// The claims have no JSON.
+    #[error("the claims could not be written")]
+    Claims(#[from] serde_json::Error),
+}
 
 impl Signer {
-    /// An access token with the given id, issued `now` (seconds since 1970).
+    /// An access token with the given id, issued `now` (seconds since 1970), that expires after
+    /// `lifetime`.
     ///
     /// # Errors
     ///
     /// [`SignError`] where the crypto library fails.
-    pub fn sign(&self, subject: Subject<'_>, jti: Uuid, now: i64) -> Result<Token, SignError> {
+    pub fn sign(
+        &self,
+        subject: Subject<'_>,
+        jti: Uuid,
+        now: i64,
+        lifetime: Duration,
+    ) -> Result<Token, SignError> {
         self.sign_claims(&Claims {
             iss: self.issuer.clone(),
             sub: subject.account,
             aud: self.audience.clone(),
-            exp: now.saturating_add(i64::try_from(self.access_ttl.as_secs()).unwrap_or(i64::MAX)),
+            exp: now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
             nbf: now,
             iat: now,
             jti,
@@ -64,14 +78,19 @@ impl Signer {
         })
     }
 
+    /// The compact serialisation (RFC 7515 §7.1).
     pub(super) fn sign_claims(&self, claims: &Claims) -> Result<Token, SignError> {
-        let header = Header {
-            typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
-            kid: Some(self.key.kid.clone()),
-            ..Header::new(self.key.algorithm.to_jwt())
-        };
-        jsonwebtoken::encode(&header, claims, &self.key.key)
-            .map(Token::from)
-            .map_err(SignError)
+        let header = json!({
+            "alg": self.key.algorithm().as_str(),
+            "kid": self.key.kid(),
+            "typ": ACCESS_TOKEN_TYPE,
+        });
+        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
+        let signature = self.key.sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token.into())
     }
 }

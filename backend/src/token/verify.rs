@@ -292,7 +292,13 @@ mod tests {
 
     #[test]
     fn token_of_each_algorithm_verifies() {
-        for pair in [es256(), hs256()] {
+        let made = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| {
+            PrivateKey::generate(algorithm)
+                .unwrap()
+                .signing_key()
+                .unwrap()
+        });
+        for pair in made.map(pair).into_iter().chain([hs256()]) {
             let claims = claims(&pair);
 
             assert_eq!(

@@ -1,0 +1,21 @@
+ALTER TABLE countersign_sessions ADD COLUMN last_used_at INTEGER NOT NULL DEFAULT 0;
+UPDATE countersign_sessions SET last_used_at = created_at;
+ALTER TABLE countersign_sessions ADD COLUMN user_agent TEXT;
+
+-- What the sweep looks for.
+CREATE INDEX countersign_sessions_expires ON countersign_sessions (expires_at);
+CREATE INDEX countersign_sessions_ended ON countersign_sessions (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Every refresh token of a session, the spent ones too: by them a second use is noticed.
+CREATE TABLE countersign_refresh_tokens (
+    -- SHA-256 of the token.
+    hash BLOB NOT NULL PRIMARY KEY,
+    session_id BLOB NOT NULL REFERENCES countersign_sessions (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER,
+    -- The token that replaced this one, sealed under this one; only while a repeat may get it.
+    successor BLOB
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX countersign_refresh_tokens_session ON countersign_refresh_tokens (session_id);
+CREATE INDEX countersign_refresh_tokens_used ON countersign_refresh_tokens (used_at) WHERE used_at IS NOT NULL;
