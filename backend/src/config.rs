@@ -182,6 +182,10 @@ impl Config {
         if let Some(url) = config.public_url.clone().filter(|url| !url.is_https()) {
             settings.warnings.push(Warning::PlainHttp { url });
         }
+        if config.public_url.is_some() && !config.dev.extra_origins.is_empty() {
+            let key = "dev.extra_origins";
+            settings.warnings.push(Warning::OfDevelopment { key });
+        }
         if settings.errors.is_empty() {
             Ok((config, settings.warnings))
         } else {

@@ -166,6 +166,12 @@ pub enum Warning {
         /// The origin.
         url: PublicUrl,
     },
+    /// A key of development in production.
+    #[error("{key} is for development and does nothing beside public_url")]
+    OfDevelopment {
+        /// Which key.
+        key: &'static str,
+    },
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -73,6 +73,10 @@ fn nothing_at_all_is_a_development_configuration() {
     assert_eq!(config.token.algorithm, Algorithm::Es256);
     assert_eq!(config.token.access_ttl, Duration::from_mins(15));
     assert_eq!(config.token.leeway, Duration::from_secs(10));
+    assert_eq!(config.session.idle_ttl, Duration::from_hours(30 * 24));
+    assert_eq!(config.session.absolute_ttl, Duration::from_hours(180 * 24));
+    assert_eq!(config.session.refresh_grace, Duration::from_secs(10));
+    assert_eq!(config.session.max_per_account, 50);
     assert_eq!(config.password.min_length, 15);
     assert_eq!(config.registration, Registration::Open);
     assert!((config.limits.scale - 1.0).abs() < f64::EPSILON);
@@ -166,6 +170,15 @@ fn file_can_say_everything() {
             ),
             access_ttl: 43200s,
             leeway: 0ns,
+        },
+        session: SessionRules {
+            idle_ttl: 2592000s,
+            absolute_ttl: 15552000s,
+            refresh_grace: 10s,
+            max_per_account: 50,
+        },
+        dev: Dev {
+            extra_origins: [],
         },
         password: Password {
             min_length: 8,
@@ -448,7 +461,7 @@ fn value_of_the_wrong_kind_names_its_place() {
 #[test]
 fn value_that_does_not_hold_names_where_it_came_from() {
     let errors = Operator::new()
-        .file("[token]\naccess_ttl = \"15 minutes\"\nalgorithm = \"RS256\"\n")
+        .file("[token]\naccess_ttl = \"15 minutes\"\nalgorithm = \"RS257\"\n")
         .sets("COUNTERSIGN_PASSWORD__MIN_LENGTH", "7")
         .sets("COUNTERSIGN_TOKEN__LEEWAY", "2m")
         .flags(Flags {
@@ -465,10 +478,10 @@ fn value_that_does_not_hold_names_where_it_came_from() {
     `server.listen`: expected an address and a port such as `127.0.0.1:3000` or `[::1]:3000`, found `localhost`
      --> the flag --listen
 
-    `token.algorithm`: expected `ES256` or `HS256` (there are no others yet), found `RS256`
+    `token.algorithm`: expected `ES256`, `EdDSA`, `RS256` or `HS256`, found `RS257`
      --> countersign.toml:3:13
       |
-    3 | algorithm = "RS256"
+    3 | algorithm = "RS257"
       |             ^^^^^^^
 
     `token.access_ttl`: expected a duration from `1s` to `30d`, such as `90s`, `15m` or `12h`, found `15 minutes`
@@ -684,6 +697,24 @@ fn address_that_others_reach_needs_a_public_url() {
 }
 
 #[test]
+fn key_of_development_is_told_to_do_nothing_in_production() {
+    let origins = (
+        "COUNTERSIGN_DEV__EXTRA_ORIGINS",
+        "[\"http://localhost:8080\"]",
+    );
+    let development = Operator::new().sets(origins.0, origins.1);
+    let production = Operator::new()
+        .sets(origins.0, origins.1)
+        .sets("COUNTERSIGN_PUBLIC_URL", "https://auth.example.com");
+
+    assert_eq!(development.warnings(), Vec::<String>::new());
+    assert_eq!(
+        production.warnings(),
+        ["dev.extra_origins is for development and does nothing beside public_url"]
+    );
+}
+
+#[test]
 fn plain_http_is_one_loud_warning() {
     let warnings = Operator::new()
         .sets("COUNTERSIGN_PUBLIC_URL", "http://auth.example.com")
@@ -718,6 +749,11 @@ fn help_lists_every_key() {
     token.audience          `aud` of every token [public_url, else http://127.0.0.1:PORT]
     token.access_ttl        how long an access token lives [15m]
     token.leeway            how far clocks may differ [10s]
+    session.idle_ttl        how long a session lives without being refreshed [30d]
+    session.absolute_ttl    how long a session lives at all [180d]
+    session.refresh_grace   how long a repeat of a refresh gets the same answer [10s]
+    session.max_per_account how many sessions an account may have; the oldest ends [50]
+    dev.extra_origins       pages elsewhere that may use the refresh cookie; without public_url only [[]]
     password.min_length     the fewest characters of a new password [15]
     registration            who may create an account [open without public_url, closed with it]
     limits.scale            multiplies every rate limit [1.0]

@@ -20,6 +20,8 @@ backends! {
         {
           "access_token": "[access_token]",
           "expires_in": 900,
+          "refresh_expires_in": 2592000,
+          "refresh_token": "[refresh_token]",
           "token_type": "Bearer"
         }
         "#);

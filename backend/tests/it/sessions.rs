@@ -23,6 +23,8 @@ backends! {
         {
           "access_token": "[access_token]",
           "expires_in": 900,
+          "refresh_expires_in": 2592000,
+          "refresh_token": "[refresh_token]",
           "token_type": "Bearer"
         }
         "#);
@@ -84,6 +86,7 @@ backends! {
         assert_snapshot!(app.post_as(routes::LOGOUT, &first).await, @r"
         204
         cache-control: no-store
+        set-cookie: countersign_refresh=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0
         ");
         assert_snapshot!(app.get_as(routes::PROTECTED, &first).await, @r#"
         401

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign::token::{PrivateKey, Signer, Subject};
+use countersign::{
+    clock::Clock as _,
+    token::{PrivateKey, Signer, Subject},
+};
 use countersign_types::routes;
 use insta::{assert_json_snapshot, assert_snapshot};
 use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
@@ -14,9 +17,24 @@ use uuid::Uuid;
 use crate::support::{Answer, TestApp, backends};
 
 /// One segment of a token.
-fn segment(token: &str, index: usize) -> Value {
+pub(crate) fn segment(token: &str, index: usize) -> Value {
     let segment = token.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(segment).unwrap()).unwrap()
+}
+
+/// A genuine token of any account and session.
+pub(crate) fn issued_by_hand(app: &TestApp, account: Uuid, session: Uuid) -> String {
+    let now = app.clock.now().as_secs();
+    let subject = Subject {
+        account,
+        session,
+        email: "ada@example.com",
+        email_verified: false,
+        auth_time: now,
+    };
+    let life = Duration::from_mins(15);
+    let token = app.app.signer.sign(subject, Uuid::from_u128(2), now, life);
+    token.unwrap().expose().to_owned()
 }
 
 backends! {
@@ -31,15 +49,7 @@ backends! {
             (stranger, id("sid")),
             (stranger, stranger),
         ] {
-            let subject = Subject {
-                account,
-                session,
-                email: "ada@example.com",
-                email_verified: false,
-                auth_time: 1_767_268_800,
-            };
-            let token = app.app.signer.sign(subject, Uuid::from_u128(2), 1_767_268_800).unwrap();
-            answers += &app.protected(token.expose()).await;
+            answers += &app.protected(&issued_by_hand(&app, account, session)).await;
             answers += "\n";
         }
 
@@ -107,6 +117,56 @@ async fn service_that_knows_only_the_jwks_verifies_a_token() {
         jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(key).unwrap(), &validation);
 
     assert_eq!(claims.unwrap().claims["email"], "ada@example.com");
+}
+
+#[tokio::test]
+async fn every_algorithm_signs_what_the_jwks_verifies() {
+    for (name, algorithm) in [
+        ("ES256", jsonwebtoken::Algorithm::ES256),
+        ("EdDSA", jsonwebtoken::Algorithm::EdDSA),
+        ("RS256", jsonwebtoken::Algorithm::RS256),
+    ] {
+        let app = TestApp::with(&[("TOKEN__ALGORITHM", name)]).await;
+        let token = app.register("ada@example.com").await;
+        assert_eq!(
+            app.protected(&token).await,
+            "200 application/json welcome ada@example.com"
+        );
+
+        let keys: JwkSet = serde_json::from_str(app.get(routes::JWKS).await.body()).unwrap();
+        let key = keys
+            .find(segment(&token, 0)["kid"].as_str().unwrap())
+            .unwrap();
+        let mut validation = Validation::new(algorithm);
+        validation.set_audience(&["http://audience.test"]);
+        validation.validate_exp = false;
+        let key = DecodingKey::from_jwk(key).unwrap();
+        let claims = jsonwebtoken::decode::<Value>(&token, &key, &validation);
+        assert_eq!(claims.unwrap().claims["email"], "ada@example.com", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn change_of_the_algorithm_refuses_no_live_token() {
+    let mut app = TestApp::with(&[]).await;
+    let old = app.register_pair("ada@example.com").await;
+    let kid = |token: &str| segment(token, 0)["kid"].as_str().unwrap().to_owned();
+
+    app.reconfigure(&[("TOKEN__ALGORITHM", "EdDSA")]).await;
+
+    let new = app.refresh_pair(&old.refresh).await;
+    assert_eq!(segment(&new.access, 0)["alg"], "EdDSA");
+    for token in [&old.access, &new.access] {
+        assert_eq!(app.get_as(routes::ME, token).await.status(), 200);
+    }
+    let keys: JwkSet = serde_json::from_str(app.get(routes::JWKS).await.body()).unwrap();
+    assert!(keys.find(&kid(&old.access)).is_some() && keys.find(&kid(&new.access)).is_some());
+
+    // And back: the key that was there signs again, and none is made.
+    app.reconfigure(&[]).await;
+    let back = app.refresh_pair(&new.refresh).await;
+    assert_eq!(kid(&back.access), kid(&old.access));
+    assert_eq!(app.get_as(routes::ME, &new.access).await.status(), 200);
 }
 
 #[tokio::test]
@@ -199,7 +259,12 @@ async fn key_that_is_not_ours_signs_nothing_of_ours_even_under_our_kid() {
         auth_time: 1_767_268_800,
     };
     let forged = signer
-        .sign(subject, Uuid::from_u128(1), 1_767_268_800)
+        .sign(
+            subject,
+            Uuid::from_u128(1),
+            1_767_268_800,
+            Duration::from_mins(15),
+        )
         .unwrap();
     let body = forged.expose().split_once('.').unwrap().1;
     let header = genuine.split_once('.').unwrap().0;

@@ -13,6 +13,13 @@ pub(crate) struct Answer {
     body: String,
 }
 
+/// An access token and its refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
 impl Answer {
     pub(crate) async fn of(request: RequestBuilder) -> Self {
         Self::attempt(request).await.expect("an answer")
@@ -52,6 +59,27 @@ impl Answer {
         self.json()["access_token"].as_str().unwrap().to_owned()
     }
 
+    pub(crate) fn pair(&self) -> Pair {
+        let refresh = self.json()["refresh_token"].as_str().unwrap().to_owned();
+        Pair {
+            access: self.access_token(),
+            refresh,
+        }
+    }
+
+    /// The value of a cookie that is set, and the whole header.
+    pub(crate) fn set_cookie(&self, name: &str) -> Option<(String, String)> {
+        self.headers.get_all("set-cookie").iter().find_map(|value| {
+            let text = value.to_str().ok()?;
+            let value = text
+                .split(';')
+                .next()?
+                .strip_prefix(name)?
+                .strip_prefix('=')?;
+            Some((value.to_owned(), text.to_owned()))
+        })
+    }
+
     /// Status, media type, and the problem's code or the message: `401 application/problem+json
     /// token_missing`.
     pub(crate) fn summary(&self) -> String {
@@ -79,7 +107,18 @@ impl fmt::Display for Answer {
             .iter()
             // On every answer and checked once, by a test of its own.
             .filter(|(name, _)| !SAME_ON_EVERY_ANSWER.contains(&name.as_str()))
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or("?")))
+            .map(|(name, value)| {
+                let value = value.to_str().unwrap_or("?");
+                // The cookie is random; what matters stands behind it.
+                match value.split_once("refresh=") {
+                    Some((before, after)) => {
+                        let end = after.find(';').unwrap_or(after.len());
+                        let shown = if end == 0 { "" } else { "[refresh_token]" };
+                        format!("{name}: {before}refresh={shown}{}", &after[end..])
+                    }
+                    None => format!("{name}: {value}"),
+                }
+            })
             .collect();
         headers.sort();
         for header in headers {
@@ -116,10 +155,13 @@ pub(crate) const SAME_ON_EVERY_ANSWER: [&str; 9] = [
 ];
 
 fn redact(json: &mut Value) {
+    if let Value::Array(items) = json {
+        items.iter_mut().for_each(redact);
+    }
     let Value::Object(members) = json else { return };
     for (name, value) in members {
         match name.as_str() {
-            "access_token" | "id" | "request_id" if value.is_string() => {
+            "access_token" | "id" | "refresh_token" | "request_id" if value.is_string() => {
                 *value = format!("[{name}]").into();
             }
             _ => redact(value),

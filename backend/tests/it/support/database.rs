@@ -9,7 +9,7 @@ use std::{
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 /// Which database, and where.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Database {
     /// On PostgreSQL; on SQLite the file is in the test's folder.
     url: Option<String>,

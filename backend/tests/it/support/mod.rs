@@ -20,7 +20,11 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{answer::Answer, binary::Binary, database::Database};
+pub(crate) use self::{
+    answer::{Answer, Pair},
+    binary::Binary,
+    database::Database,
+};
 
 /// Long enough, and nobody's.
 pub(crate) const PASSWORD: &str = "violet tractor sings 47 lullabies";
@@ -59,7 +63,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: ManualClock,
     pub(crate) address: SocketAddr,
     pub(crate) database: Database,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     settings: Vec<(&'static str, String)>,
     client: reqwest::Client,
     running: Running,
@@ -81,12 +85,12 @@ impl TestApp {
         Self::start_with(Database::sqlite(), settings).await
     }
 
-    async fn start_with(database: Database, settings: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn start_with(database: Database, settings: &[(&'static str, &str)]) -> Self {
         let settings = settings
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect::<Vec<_>>();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         // 2026-01-01, noon.
         let clock = ManualClock::at(Timestamp::from_secs(1_767_268_800));
         // Whoever follows redirects or pools connections hides what the server does.
@@ -108,6 +112,27 @@ impl TestApp {
         }
     }
 
+    /// Another instance on the same data and clock, as a replica would be.
+    pub(crate) async fn beside(&self) -> Self {
+        let (app, address, running) = listen(
+            self.folder.path(),
+            &self.database,
+            &self.settings,
+            &self.clock,
+        )
+        .await;
+        Self {
+            app,
+            clock: self.clock.clone(),
+            address,
+            database: self.database.clone(),
+            folder: Arc::clone(&self.folder),
+            settings: self.settings.clone(),
+            client: self.client.clone(),
+            running,
+        }
+    }
+
     /// Stops, and starts again on the same data. The port is another one, so the issuer is kept.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
@@ -119,6 +144,15 @@ impl TestApp {
         )
         .await;
         (self.app, self.address, self.running) = (app, address, running);
+    }
+
+    /// Restarts with other settings.
+    pub(crate) async fn reconfigure(&mut self, settings: &[(&'static str, &str)]) {
+        self.settings = settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        self.restart().await;
     }
 
     async fn stop(&mut self) {
@@ -151,22 +185,49 @@ impl TestApp {
         Answer::of(self.request(Method::POST, path).bearer_auth(token)).await
     }
 
+    pub(crate) async fn delete_as(&self, path: &str, token: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path).bearer_auth(token)).await
+    }
+
     /// Creates an account and gives its access token.
     pub(crate) async fn register(&self, email: &str) -> String {
+        self.register_pair(email).await.access
+    }
+
+    /// Creates an account and gives both of its tokens.
+    pub(crate) async fn register_pair(&self, email: &str) -> Pair {
         let answer = self
             .post(routes::REGISTER, &credentials(email, PASSWORD))
             .await;
         assert_eq!(answer.status(), 201, "{answer}");
-        answer.access_token()
+        answer.pair()
     }
 
     /// Signs in and gives the access token.
     pub(crate) async fn sign_in(&self, email: &str) -> String {
+        self.sign_in_pair(email).await.access
+    }
+
+    /// Signs in and gives both tokens.
+    pub(crate) async fn sign_in_pair(&self, email: &str) -> Pair {
         let answer = self
             .post(routes::SIGN_IN, &credentials(email, PASSWORD))
             .await;
         assert_eq!(answer.status(), 200, "{answer}");
-        answer.access_token()
+        answer.pair()
+    }
+
+    /// What a refresh token gives.
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        self.post(routes::REFRESH, &json!({ "refresh_token": token }))
+            .await
+    }
+
+    /// What a refresh token gives that must give a new pair.
+    pub(crate) async fn refresh_pair(&self, token: &str) -> Pair {
+        let answer = self.refresh(token).await;
+        assert_eq!(answer.status(), 200, "{answer}");
+        answer.pair()
     }
 
     /// What the guarded example says to a token.
