@@ -42,8 +42,8 @@ impl fmt::Display for Violation {
 }
 
 const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, extract.rs, error.rs, \
-                   no_store.rs, app.rs, assets.rs, server.rs, lib.rs and cli/serve.rs: rules must run \
-                   without a web server";
+                   no_store.rs, app.rs, assets.rs, same_origin.rs, server.rs, token_answer.rs, lib.rs \
+                   and cli/serve.rs: rules must run without a web server";
 const SQL: &str = "sqlx stays in store/ and a feature's store.rs: rules must not know SQL";
 const OTHERS_INSIDE: &str = "another feature is called through its mod.rs only: its http.rs and \
                              store.rs are its own business";
@@ -62,6 +62,8 @@ const STORAGE_IN_SESSION: &str = "session.rs is the only user of gloo-storage: o
                                   the token is";
 const PLAIN_COMPONENTS: &str = "components take props and callbacks: api, session and pages are \
                                 composed by the pages";
+const ONE_GATE: &str = "tokens are issued by sessions::issue and accepted by extract.rs alone, which ask \
+                        the gate whether session and account live: a second way would forget to";
 const SHORT_MAIN: &str = "main.rs parses, builds and serves in at most 30 lines";
 
 /// Reads the sources of the three crates that have directions.
@@ -147,14 +149,16 @@ fn backend(
     features: &BTreeSet<String>,
     add: &mut impl FnMut(usize, &str, &'static str),
 ) {
-    const WEB_FILES: [&str; 9] = [
+    const WEB_FILES: [&str; 11] = [
         "router.rs",
         "extract.rs",
         "error.rs",
         "no_store.rs",
         "app.rs",
         "assets.rs",
+        "same_origin.rs",
         "server.rs",
+        "token_answer.rs",
         "lib.rs",
         "cli/serve.rs",
     ];
@@ -169,6 +173,10 @@ fn backend(
         "tower",
         "tower_http",
     ];
+    // Where the parts meet, where they are used, and where the public keys are shown.
+    const SIGNER_FILES: [&str; 2] = ["app.rs", "sessions/mod.rs"];
+    const VERIFIER_FILES: [&str; 3] = ["app.rs", "extract.rs", "keys/http.rs"];
+
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);
     let may_web = WEB_FILES.contains(&path) || file == "http.rs" && !folder.is_empty();
@@ -216,6 +224,15 @@ fn backend(
     for (index, token) in tokens.iter().enumerate() {
         if holds_rows && token.text == "Serialize" {
             add(token.line, "Serialize", ROW_LEAK);
+        }
+        let is_field = index > 0 && tokens[index - 1].text == ".";
+        let others = match token.text.as_str() {
+            "signer" => Some(SIGNER_FILES.as_slice()),
+            "verifier" => Some(VERIFIER_FILES.as_slice()),
+            _ => None,
+        };
+        if is_field && others.is_some_and(|files| !files.contains(&path)) {
+            add(token.line, &token.text, ONE_GATE);
         }
         if token.text == "static" && is_state(&tokens[index..]) {
             add(token.line, "static", STATIC_STATE);
@@ -730,6 +747,17 @@ mod tests {
             reasons("shared/src/lib.rs", "use countersign::App;"),
             [PURE_SHARED]
         );
+    }
+
+    #[test]
+    fn a_way_round_the_gate_is_refused() {
+        let issues = "fn f(app: &App) { app.signer.sign(subject, id, now, life) }";
+        let accepts = "fn f(app: &App) { app.verifier.verify(token, now) }";
+
+        assert_eq!(reasons("backend/src/accounts/mod.rs", issues), [ONE_GATE]);
+        assert_eq!(reasons("backend/src/accounts/http.rs", accepts), [ONE_GATE]);
+        assert_eq!(reasons("backend/src/sessions/mod.rs", issues), [""; 0]);
+        assert_eq!(reasons("backend/src/extract.rs", accepts), [""; 0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: one stripped binary with the pages inside.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -14,26 +15,36 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut steps = Steps::new(pages::steps(workspace)? + 1);
     pages::build_if_stale(workspace, &mut steps)?;
 
-    let step = steps.next("compiling the binary", "about 6 min the first time");
+    let linking = Linking::of(workspace);
+    let step = steps.next("compiling the binary", "about 4 min the first time");
     let mut cargo = workspace.cargo();
-    cargo.args([
-        "build",
-        "--package",
-        "countersign",
-        "--profile",
-        "dist",
-        "--features",
-        "embed-ui",
-    ]);
-    job::run(workspace, step, cargo, "dist")?;
-
+    cargo.args(["build", "--package", "countersign", "--profile", "dist"]);
+    cargo.args(["--features", "embed-ui"]);
     let binary = workspace.target.join("dist/countersign");
+    if let Linking::Static { target } = &linking {
+        // Named although it is this machine's own: so the flag stays away from build scripts and
+        // macros, which have to be loaded dynamically.
+        let variable = target.replace('-', "_").to_uppercase();
+        cargo.args(["--target", target]).env(
+            format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
+            "-C target-feature=+crt-static",
+        );
+        job::run(workspace, step, cargo, "dist")?;
+        let built = workspace.target.join(target).join("dist/countersign");
+        let folder = binary.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        fs::copy(&built, &binary).with_context(|| format!("copying {}", built.display()))?;
+    } else {
+        job::run(workspace, step, cargo, "dist")?;
+    }
+
     let size = fs::metadata(&binary).with_context(|| format!("reading {}", binary.display()))?;
     let (wasm, script) = pages::sizes(workspace)?;
     ui::say(&format!(
-        "{} {}",
+        "{} {}, {}",
         binary.display(),
-        ui::spoken_size(size.len())
+        ui::spoken_size(size.len()),
+        linking.spoken()
     ));
     ui::say(&format!(
         "pages after Brotli: {} WebAssembly, {} JavaScript",
@@ -41,4 +52,83 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         ui::spoken_size(script)
     ));
     Ok(())
+}
+
+/// What the binary needs of the machine that it runs on.
+#[derive(Debug, PartialEq, Eq)]
+enum Linking {
+    /// Nothing but the kernel.
+    Static {
+        /// The target, by its name.
+        target: String,
+    },
+    /// The C library, for this reason.
+    Dynamic(&'static str),
+}
+
+impl Linking {
+    fn of(workspace: &Workspace) -> Self {
+        let host = job::output_of(workspace.command("rustc").arg("-vV"));
+        let archive = job::output_of(workspace.command("cc").arg("-print-file-name=libc.a"));
+        Self::choose(host.as_deref().and_then(host_of), archive.as_deref())
+    }
+
+    /// glibc can be linked statically since names are resolved without loading more of it (2.34);
+    /// `cc` answers with a path where its archive is installed, and with the bare name where not.
+    fn choose(host: Option<&str>, archive: Option<&str>) -> Self {
+        match host {
+            Some(host) if host.ends_with("-linux-gnu") => {
+                if archive.is_some_and(|path| Path::new(path.trim()).is_absolute()) {
+                    Self::Static {
+                        target: host.to_owned(),
+                    }
+                } else {
+                    Self::Dynamic("dynamically linked: the C library has no libc.a here")
+                }
+            }
+            // Static by itself.
+            Some(host) if host.ends_with("-linux-musl") => Self::Static {
+                target: host.to_owned(),
+            },
+            _ => Self::Dynamic("dynamically linked, as this system wants it"),
+        }
+    }
+
+    fn spoken(&self) -> &'static str {
+        match self {
+            Self::Static { .. } => "statically linked",
+            Self::Dynamic(reason) => reason,
+        }
+    }
+}
+
+/// The machine's own target, from what `rustc -vV` says.
+fn host_of(version: &str) -> Option<&str> {
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binary_is_static_where_the_c_library_can_be() {
+        let gnu = host_of("rustc 1.95.0\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\n");
+        let target = "x86_64-unknown-linux-gnu".to_owned();
+
+        assert_eq!(
+            Linking::choose(gnu, Some("/usr/lib/x86_64-linux-gnu/libc.a\n")),
+            Linking::Static { target }
+        );
+        assert!(matches!(
+            Linking::choose(gnu, Some("libc.a\n")),
+            Linking::Dynamic(_)
+        ));
+        assert!(matches!(Linking::choose(gnu, None), Linking::Dynamic(_)));
+        let mac = Some("aarch64-apple-darwin");
+        assert!(matches!(Linking::choose(mac, None), Linking::Dynamic(_)));
+    }
 }

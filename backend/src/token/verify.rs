@@ -206,7 +206,12 @@ impl<'de> Deserialize<'de> for StrictObject {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::hmac;
+    use aws_lc_rs::{
+        encoding::{AsDer as _, PublicKeyX509Der},
+        hmac,
+        signature::{KeyPair as _, RsaKeyPair},
+    };
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
     use serde_json::json;
     use uuid::Uuid;
@@ -432,6 +437,77 @@ mod tests {
             ec.verifier.verify(&confused, NOW),
             Err(Rejection::BadSignature)
         );
+    }
+
+    #[test]
+    fn public_key_is_no_secret_in_whatever_form_it_is_written() {
+        let private = PrivateKey::generate(Algorithm::Rs256).unwrap();
+        let rs = pair(private.signing_key().unwrap());
+        let key = RsaKeyPair::from_pkcs8(private.pkcs8()).unwrap();
+        let der: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        let der = der.as_ref().to_vec();
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
+            STANDARD.encode(&der)
+        );
+        let jwk = serde_json::to_string(&rs.verifier.keys.jwks().keys[0]).unwrap();
+        let modulus = key
+            .public_key()
+            .modulus()
+            .big_endian_without_leading_zero()
+            .to_vec();
+        let body = serde_json::to_string(&claims(&rs)).unwrap();
+        for secret in [
+            der,
+            format!("{pem}\n").into_bytes(),
+            pem.into_bytes(),
+            jwk.into_bytes(),
+            modulus,
+            Vec::new(),
+        ] {
+            for (alg, hash) in [("HS256", hmac::HMAC_SHA256), ("HS512", hmac::HMAC_SHA512)] {
+                let header =
+                    json!({"alg": alg, "typ": "at+jwt", "kid": rs.signer.key.kid()}).to_string();
+                let input = format!(
+                    "{}.{}",
+                    URL_SAFE_NO_PAD.encode(header),
+                    URL_SAFE_NO_PAD.encode(&body)
+                );
+                let tag = hmac::sign(&hmac::Key::new(hash, &secret), input.as_bytes());
+                let confused = format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag));
+                assert_eq!(
+                    rs.verifier.verify(&confused, NOW),
+                    Err(Rejection::BadSignature)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_of_several_keys_verifies_by_its_name_and_its_own_algorithm() {
+        let made = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| {
+            PrivateKey::generate(algorithm)
+                .unwrap()
+                .signing_key()
+                .unwrap()
+        });
+        let keys = made.each_ref().map(|key| key.verifying_key().unwrap());
+        let mut pairs = made.map(pair);
+        for pair in &mut pairs {
+            pair.verifier.keys = PublicKeys::from_iter(keys.clone());
+        }
+        let tokens = pairs.each_ref().map(|pair| signed(pair, &claims(pair)));
+        let verifier = &pairs[0].verifier;
+        for (index, token) in tokens.iter().enumerate() {
+            assert!(verifier.verify(token, NOW).is_ok());
+            // The same under the name of another of our keys.
+            let (header, rest) = token.split_once('.').unwrap();
+            for (other, borrowed) in tokens.iter().enumerate() {
+                let borrowed = borrowed.split_once('.').unwrap().0;
+                let swapped = verifier.verify(&format!("{borrowed}.{rest}"), NOW);
+                assert_eq!(swapped.is_ok(), other == index, "{header} {borrowed}");
+            }
+        }
     }
 
     #[test]

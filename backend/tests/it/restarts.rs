@@ -1,6 +1,7 @@
 //! The real binary, killed at any moment: what was acknowledged is there afterwards.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +11,8 @@ use std::{
 
 use countersign_types::routes;
 use insta::assert_snapshot;
+use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::support::{Binary, Database, PASSWORD, credentials};
 
@@ -101,6 +104,97 @@ async fn acknowledged_logout_survives_a_kill(database: Database) {
     assert_eq!(live.status(), 200, "{live}");
 }
 
+/// Kills the server twenty times while sessions are refreshed without a pause. A client knows the
+/// last token that it was given; what it asks again with after a kill may be spent already.
+async fn refreshing_survives_kills(database: Database) {
+    const CLIENTS: usize = 6;
+    const KILLS: u64 = 20;
+
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Binary::serve(folder.path(), &database);
+    let mut tokens = Vec::new();
+    for client in 0..CLIENTS {
+        let body = credentials(&format!("user-{client}@example.com"), PASSWORD);
+        let answer = binary.post(routes::REGISTER, &body).await.unwrap();
+        tokens.push(answer.pair().refresh);
+    }
+    binary.kill();
+
+    let mut acknowledged = 0;
+    for round in 0..KILLS {
+        let binary = Arc::new(Binary::serve(folder.path(), &database));
+        let mut clients = tokio::task::JoinSet::new();
+        for (client, mut token) in tokens.drain(..).enumerate() {
+            let binary = Arc::clone(&binary);
+            clients.spawn(async move {
+                for number in 0.. {
+                    let body = json!({ "refresh_token": token });
+                    match binary.post(routes::REFRESH, &body).await {
+                        Some(answer) if answer.status() == 200 => token = answer.pair().refresh,
+                        Some(answer) => panic!("client {client}, refresh {number}: {answer}"),
+                        // Killed under it: the old token is all that the client has.
+                        None => return (token, number),
+                    }
+                }
+                unreachable!()
+            });
+        }
+        // Different moments of a refresh.
+        tokio::time::sleep(Duration::from_millis(40 + 17 * (round % 7))).await;
+        binary.kill();
+        for (token, number) in clients.join_all().await {
+            tokens.push(token);
+            acknowledged += number;
+        }
+    }
+    assert!(
+        acknowledged >= 200,
+        "too few to prove anything: {acknowledged}"
+    );
+
+    let binary = Binary::serve(folder.path(), &database);
+    let mut unspent = Vec::new();
+    for token in &tokens {
+        let answer = binary
+            .post(routes::REFRESH, &json!({ "refresh_token": token }))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{answer}");
+        unspent.push(answer.pair().refresh);
+    }
+    // A fork would be a second unspent token of a session.
+    assert_eq!(
+        unspent_tokens(folder.path(), &database).await,
+        vec![1; CLIENTS]
+    );
+    for token in &unspent {
+        let body = json!({ "refresh_token": token });
+        assert_eq!(
+            binary.post(routes::REFRESH, &body).await.unwrap().status(),
+            200
+        );
+    }
+}
+
+/// How many unspent refresh tokens each session has.
+async fn unspent_tokens(folder: &Path, database: &Database) -> Vec<i64> {
+    const SQL: &str = "SELECT count(*) FROM countersign_refresh_tokens WHERE used_at IS NULL \
+                       GROUP BY session_id";
+    match database.url() {
+        Some(url) => {
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
+        }
+        None => {
+            let file = folder.join("data/countersign.db");
+            let options = SqliteConnectOptions::new().filename(file).read_only(true);
+            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
+        }
+    }
+    .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_acknowledged_accounts_through_kills() {
     acknowledged_accounts_survive_kills(Database::sqlite()).await;
@@ -122,5 +216,17 @@ async fn sqlite_keeps_an_acknowledged_logout_through_a_kill() {
 async fn postgres_keeps_an_acknowledged_logout_through_a_kill() {
     if let Some(database) = Database::postgres().await {
         acknowledged_logout_survives_a_kill(database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_neither_forks_nor_loses_a_session_through_kills() {
+    refreshing_survives_kills(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_neither_forks_nor_loses_a_session_through_kills() {
+    if let Some(database) = Database::postgres().await {
+        refreshing_survives_kills(database).await;
     }
 }
