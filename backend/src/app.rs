@@ -133,7 +133,7 @@ impl App {
             access_ttl,
         };
         Ok(Self(Arc::new(Parts {
-            limits: Limits::new(Arc::clone(&clock), config.limits.scale),
+            limits: Limits::new(Arc::clone(&clock), config.limits.scale, access_ttl),
             db,
             clock,
             hasher: Hasher::start().map_err(StartError::Threads)?,

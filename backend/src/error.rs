@@ -187,6 +187,7 @@ impl Error {
                 (problem, Challenge::None)
             }
             Self::SignIn(SignInError::Limited(limited))
+            | Self::Refresh(RefreshError::Limited(limited))
             | Self::Register(RegisterError::Limited(limited)) => {
                 (limits(*limited), Challenge::None)
             }

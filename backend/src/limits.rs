@@ -15,7 +15,7 @@ use std::{
 
 use countersign_types::Email;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, store::SessionId};
 
 /// Beyond this many buckets of one kind the emptiest are forgotten. 100 000 take some 15 MB.
 const MAX_BUCKETS: usize = 100_000;
@@ -46,6 +46,13 @@ const REGISTER_PER_MAILBOX: Quota = Quota {
     burst: 5.0,
     every: Duration::from_mins(10),
 };
+
+/// How many refreshes of a session at once. Each leaves a row behind by which a second use is
+/// noticed, so somebody who is signed in could otherwise fill the disk.
+const REFRESH_PER_SESSION: f64 = 120.0;
+/// And how many more in the life of an access token; one is enough for a client that waits for the
+/// old one to run out.
+const REFRESHES_PER_ACCESS_TOKEN: u32 = 8;
 
 /// A limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +87,7 @@ pub struct Limits {
     sign_in_address: Buckets<AddressPrefix>,
     register_address: Buckets<AddressPrefix>,
     register_mailbox: Buckets<String>,
+    refresh_session: Buckets<SessionId>,
 }
 
 /// A charged attempt to sign in. Dropped, it stays charged: a failure, or a client that hung up
@@ -102,8 +110,14 @@ impl SignInAttempt<'_> {
 
 impl Limits {
     /// Limits with every rate multiplied by `scale`: both how many at once and how soon again.
-    pub fn new(clock: Arc<dyn Clock>, scale: f64) -> Self {
+    /// How often a session may be refreshed follows `access_ttl`.
+    pub fn new(clock: Arc<dyn Clock>, scale: f64, access_ttl: Duration) -> Self {
+        let refresh = Quota {
+            burst: REFRESH_PER_SESSION,
+            every: access_ttl / REFRESHES_PER_ACCESS_TOKEN,
+        };
         Self {
+            refresh_session: Buckets::new(refresh, scale),
             clock,
             sign_in_account: Buckets::new(SIGN_IN_PER_ACCOUNT, scale),
             sign_in_address: Buckets::new(SIGN_IN_PER_ADDRESS, scale),
@@ -145,6 +159,15 @@ impl Limits {
         let now = self.clock.monotonic();
         self.register_address.take(&address, now)?;
         self.register_mailbox.take(&email.key(), now)
+    }
+
+    /// Charges a refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Limited`] where the session had too many.
+    pub fn refresh(&self, session: SessionId) -> Result<(), Limited> {
+        self.refresh_session.take(&session, self.clock.monotonic())
     }
 }
 
@@ -239,7 +262,7 @@ mod tests {
     }
 
     fn limits(clock: &ManualClock, scale: f64) -> Limits {
-        Limits::new(Arc::new(clock.clone()), scale)
+        Limits::new(Arc::new(clock.clone()), scale, Duration::from_mins(15))
     }
 
     fn email(name: &str) -> Email {
@@ -345,6 +368,22 @@ mod tests {
                 .retry_after,
             Duration::from_mins(10)
         );
+    }
+
+    #[test]
+    fn session_is_refreshed_often_at_once_and_then_eight_times_a_token() {
+        let clock = clock();
+        let limits = limits(&clock, 1.0);
+        let session = |number| SessionId::from(uuid::Uuid::from_u128(number));
+        for _ in 0..120 {
+            limits.refresh(session(1)).unwrap();
+        }
+
+        let refused = limits.refresh(session(1)).unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_millis(112_500));
+        limits.refresh(session(2)).unwrap();
+        clock.advance(refused.retry_after);
+        limits.refresh(session(1)).unwrap();
     }
 
     #[test]

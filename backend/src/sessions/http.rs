@@ -106,6 +106,7 @@ async fn sign_in(
         (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many refreshes of this session", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
 )]

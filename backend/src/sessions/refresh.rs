@@ -13,6 +13,7 @@ use super::{IssueError, Issued, Opened, Owner, RefreshToken, Session, gate, issu
 use crate::{
     accounts::Account,
     app::App,
+    limits::Limited,
     store::{SessionId, StoreError, Timestamp, Tx},
 };
 
@@ -89,6 +90,9 @@ pub enum RefreshError {
     /// It was used before, so its session was ended.
     #[error("the refresh token was used before")]
     Reused,
+    /// The session was refreshed too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -156,6 +160,7 @@ pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Issued, RefreshE
     let presented = store::find_presented(&mut tx, token.hash()).await?;
     drop(tx);
     let presented = presented.ok_or(RefreshError::Invalid)?;
+    app.limits.refresh(presented.session_id)?;
 
     let mut tx = app.db.write().await?;
     let rotation = rotate(&mut tx, app, token, &presented).await?;

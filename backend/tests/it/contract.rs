@@ -49,7 +49,7 @@ async fn document_lists_every_operation_with_its_answers() {
     POST /auth/logout (token, or another way): 204 400 401 403 413 415 422 503
     POST /auth/logout-all (token, or another way): 204 400 401 403 413 415 422 503
     GET /auth/me (token): 200 401 503
-    POST /auth/refresh: 200 400 401 403 413 415 422 503
+    POST /auth/refresh: 200 400 401 403 413 415 422 429 503
     POST /auth/register: 201 400 403 409 413 415 422 429 503
     DELETE /auth/sessions (token): 204 401 503
     GET /auth/sessions (token): 200 401 503

@@ -325,6 +325,27 @@ async fn two_instances_at_once_agree_on_one_successor() {
 }
 
 #[tokio::test]
+async fn session_that_is_refreshed_without_end_has_to_wait_and_loses_nothing() {
+    let app = TestApp::with(&[]).await;
+    let other = app.register_pair("ada@example.com").await;
+    let mut pair = app.sign_in_pair("ada@example.com").await;
+    for _ in 0..120 {
+        pair = app.refresh_pair(&pair.refresh).await;
+    }
+
+    let answer = app.refresh(&pair.refresh).await;
+
+    assert_eq!(
+        answer.summary(),
+        "429 application/problem+json rate_limited"
+    );
+    assert_eq!(answer.header("retry-after"), "113");
+    assert_eq!(app.refresh(&other.refresh).await.status(), 200);
+    app.clock.advance(Duration::from_secs(113));
+    assert_eq!(app.refresh(&pair.refresh).await.status(), 200);
+}
+
+#[tokio::test]
 async fn what_is_no_refresh_token_is_refused_alike() {
     let app = TestApp::with(&[]).await;
     let pair = app.register_pair("ada@example.com").await;
