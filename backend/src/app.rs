@@ -16,7 +16,7 @@ use crate::{
     same_origin::OwnOrigins,
     sessions::{Liveness, SessionRules},
     store::{Db, OpenError},
-    token::{Algorithm, KeyError, Signer, SigningKey, Verifier},
+    token::{KeyError, PublicKeys, Signer, SigningKey, Verifier},
 };
 
 /// The database's file name in the data folder.
@@ -78,9 +78,9 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The configured secret is no key.
-    #[error("`token.secret` is no key")]
-    Secret(#[from] KeyError),
+    /// The configured secret is no key, or the stored keys do not go together.
+    #[error("the signing keys cannot be used")]
+    Key(#[from] KeyError),
     /// The hashing threads did not start.
     #[error("the hashing threads could not be started")]
     Threads(#[source] std::io::Error),
@@ -109,8 +109,8 @@ impl App {
         let keys = match (&config.token.secret, config.token.algorithm) {
             // One secret and no other key: whoever verifies with it could sign, so nothing else of
             // ours may be verified beside it.
-            (Some(secret), Algorithm::Hs256) => {
-                let signing = SigningKey::from_secret(secret.expose().as_bytes())?;
+            (Some(secret), algorithm) if algorithm.is_symmetric() => {
+                let signing = SigningKey::from_secret(algorithm, secret.expose().as_bytes())?;
                 Loaded {
                     verifying: vec![signing.verifying_key()?],
                     signing,
@@ -126,7 +126,7 @@ impl App {
         let audience = config.audience(port);
         let access_ttl = config.token.access_ttl;
         let verifier = Verifier {
-            keys: keys.verifying.into_iter().collect(),
+            keys: PublicKeys::new(keys.verifying)?,
             issuer: issuer.clone(),
             audience: audience.clone(),
             leeway: config.token.leeway,

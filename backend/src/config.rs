@@ -111,9 +111,6 @@ pub struct Log {
     pub level: Targets,
 }
 
-/// RFC 7518 §3.2: a key for HS256 is at least as long as the hash.
-const HS256_BYTES: usize = 32;
-
 /// The keys of the file, a line each with meaning and default, for the help text.
 pub fn keys_help() -> String {
     keys::help()
@@ -210,15 +207,17 @@ impl Config {
                     origin: settings.take_origin("token.secret"),
                 })
             }
-            (Some(secret), true) if secret.expose().len() < HS256_BYTES => {
-                Some(ConfigError::SecretTooShort {
-                    has: secret.expose().len(),
-                    needs: HS256_BYTES,
+            (Some(secret), true) => {
+                let has = secret.expose().len();
+                let needs = self.token.algorithm.secret_bytes().unwrap_or_default();
+                (has < needs).then(|| ConfigError::SecretTooShort {
+                    has,
+                    needs,
                     algorithm,
                     origin: settings.take_origin("token.secret"),
                 })
             }
-            (None, false) | (Some(_), true) => None,
+            (None, false) => None,
         };
         settings.errors.extend(wrong_secret);
 

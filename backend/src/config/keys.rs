@@ -93,7 +93,8 @@ pub(super) const ALL: [Key; 22] = [
     Key {
         name: "token.algorithm",
         kind: Kind::Text,
-        expected: "`ES256`, `EdDSA`, `RS256` or `HS256`",
+        expected: "`ES256`, `ES384`, `EdDSA`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, \
+                   `HS256`, `HS384` or `HS512`",
         fallback: Value("ES256"),
         flag: None,
         meaning: "what signs",
@@ -101,10 +102,11 @@ pub(super) const ALL: [Key; 22] = [
     Key {
         name: "token.secret",
         kind: Kind::Secret,
-        expected: "text of at least 32 bytes, as `openssl rand -base64 48` makes it",
+        expected: "text of at least 32 bytes (48 for HS384, 64 for HS512), as `openssl rand -base64 48` \
+                   makes it",
         fallback: Derived("none"),
         flag: None,
-        meaning: "the key of HS256",
+        meaning: "the key of HS256, HS384 and HS512",
     },
     Key {
         name: "token.issuer",

@@ -478,7 +478,7 @@ fn value_that_does_not_hold_names_where_it_came_from() {
     `server.listen`: expected an address and a port such as `127.0.0.1:3000` or `[::1]:3000`, found `localhost`
      --> the flag --listen
 
-    `token.algorithm`: expected `ES256`, `EdDSA`, `RS256` or `HS256`, found `RS257`
+    `token.algorithm`: expected `ES256`, `ES384`, `EdDSA`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `HS256`, `HS384` or `HS512`, found `RS257`
      --> countersign.toml:3:13
       |
     3 | algorithm = "RS257"
@@ -654,8 +654,26 @@ fn hmac_needs_a_secret_and_only_hmac() {
      --> the variable COUNTERSIGN_TOKEN__SECRET
     ");
     let shortest = "0123456789abcdef0123456789abcdef";
-    assert_eq!(shortest.len(), HS256_BYTES);
+    assert_eq!(shortest.len(), 32);
     hmac().sets("COUNTERSIGN_TOKEN__SECRET", shortest).config();
+}
+
+#[test]
+fn wider_hmac_needs_a_longer_secret() {
+    for (algorithm, needs) in [("HS384", 48), ("HS512", 64)] {
+        let with = |length: usize| {
+            Operator::new()
+                .sets("COUNTERSIGN_TOKEN__ALGORITHM", algorithm)
+                .sets("COUNTERSIGN_TOKEN__SECRET", &"7a".repeat(length)[..length])
+        };
+
+        let expected = format!(
+            "has {} bytes; {algorithm} needs at least {needs}",
+            needs - 1
+        );
+        assert!(with(needs - 1).errors().contains(&expected), "{algorithm}");
+        with(needs).config();
+    }
 }
 
 #[test]
@@ -744,7 +762,7 @@ fn help_lists_every_key() {
     server.listen           where to listen [127.0.0.1:3000]
     server.trusted_proxies  proxies whose X-Forwarded-For is believed [[]]
     token.algorithm         what signs [ES256]
-    token.secret            the key of HS256 [none]
+    token.secret            the key of HS256, HS384 and HS512 [none]
     token.issuer            `iss` of every token [public_url, else http://127.0.0.1:PORT]
     token.audience          `aud` of every token [public_url, else http://127.0.0.1:PORT]
     token.access_ttl        how long an access token lives [15m]

@@ -3,16 +3,23 @@
 //! Pure: no axum, no sqlx, no tokio, no clock. The time is an argument, and nothing here asks
 //! whether a session still lives; that is [`crate::sessions::gate`]'s matter.
 
+mod algorithm;
 mod claims;
+mod jws;
 mod keys;
 mod sign;
 mod verify;
+mod verifying;
+#[cfg(test)]
+mod wycheproof;
 
 pub use self::{
+    algorithm::Algorithm,
     claims::Claims,
-    keys::{Algorithm, KeyError, PrivateKey, PublicKeys, SigningKey, VerifyingKey},
+    keys::{KeyError, PrivateKey, SigningKey},
     sign::{SignError, Signer, Subject},
     verify::{Rejection, Verifier},
+    verifying::{PublicKeys, VerifyingKey},
 };
 
 /// The `typ` of access tokens (RFC 9068 §2.1): no other kind of token carries it, so none can be

@@ -123,8 +123,10 @@ async fn service_that_knows_only_the_jwks_verifies_a_token() {
 async fn every_algorithm_signs_what_the_jwks_verifies() {
     for (name, algorithm) in [
         ("ES256", jsonwebtoken::Algorithm::ES256),
+        ("ES384", jsonwebtoken::Algorithm::ES384),
         ("EdDSA", jsonwebtoken::Algorithm::EdDSA),
         ("RS256", jsonwebtoken::Algorithm::RS256),
+        ("PS512", jsonwebtoken::Algorithm::PS512),
     ] {
         let app = TestApp::with(&[("TOKEN__ALGORITHM", name)]).await;
         let token = app.register("ada@example.com").await;

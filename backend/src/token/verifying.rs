@@ -1,0 +1,352 @@
+//! Public keys, and secrets as far as they verify: where they come from and which are refused.
+
+use std::{collections::HashMap, fmt};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    DecodingKey,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm,
+        KeyOperations, PublicKeyUse, RSAKeyParameters, ThumbprintHash,
+    },
+};
+
+use super::{Algorithm, KeyError, keys::check_secret};
+
+/// A key that verifies. Bound to one algorithm: a token can agree with it and choose nothing.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    kid: String,
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+    /// What may be published: never there for a secret.
+    jwk: Option<Jwk>,
+}
+
+impl VerifyingKey {
+    /// A secret that verifies, under its thumbprint (RFC 7638).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] where it is too short, or the algorithm takes no secret.
+    pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
+        check_secret(algorithm, secret)?;
+        let oct = serde_json::json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret) });
+        let jwk: Jwk = serde_json::from_value(oct).map_err(|_| KeyError::Malformed)?;
+        Ok(Self {
+            kid: thumbprint(&jwk)?,
+            algorithm,
+            key: DecodingKey::from_secret(secret),
+            jwk: None,
+        })
+    }
+
+    /// A key as others publish it (RFC 7517). Its `alg` decides the algorithm; where it has none,
+    /// the curve does, and an RSA key, which could be meant for six, is refused.
+    ///
+    /// ```
+    /// use countersign::token::{Algorithm, PrivateKey, VerifyingKey};
+    ///
+    /// let ours = PrivateKey::generate(Algorithm::EdDsa)?.signing_key()?;
+    /// let published = serde_json::to_string(&ours.verifying_key()?.jwk()).expect("a JWK is JSON");
+    ///
+    /// let theirs = VerifyingKey::from_jwk(&serde_json::from_str(&published).expect("as written"))?;
+    /// assert_eq!(theirs.kid(), ours.kid());
+    /// # Ok::<(), countersign::token::KeyError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] where the key is malformed, too weak, or not meant to verify signatures.
+    pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
+        let algorithm = algorithm_of(jwk)?;
+        check_use(&jwk.common)?;
+        check_strength(algorithm, &jwk.algorithm)?;
+        let kid = match &jwk.common.key_id {
+            Some(kid) => kid.clone(),
+            None => thumbprint(jwk)?,
+        };
+        let key = DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Malformed)?;
+        let is_secret = algorithm.is_symmetric();
+        Ok(Self {
+            kid,
+            algorithm,
+            key,
+            jwk: (!is_secret).then(|| jwk.clone()),
+        })
+    }
+
+    /// The name by which tokens ask for it.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Which algorithm it verifies.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key as it may be published; `None` for a secret.
+    pub const fn jwk(&self) -> Option<&Jwk> {
+        self.jwk.as_ref()
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+fn thumbprint(jwk: &Jwk) -> Result<String, KeyError> {
+    jwk.thumbprint(ThumbprintHash::SHA256)
+        .map_err(|_| KeyError::Malformed)
+}
+
+/// The one algorithm of a key, which has to be one of its kind.
+fn algorithm_of(jwk: &Jwk) -> Result<Algorithm, KeyError> {
+    let by_kind = match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
+            Some(Algorithm::Es256)
+        }
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P384 => {
+            Some(Algorithm::Es384)
+        }
+        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+            Some(Algorithm::EdDsa)
+        }
+        AlgorithmParameters::RSA(_) | AlgorithmParameters::OctetKey(_) => None,
+        _ => return Err(KeyError::UnknownAlgorithm),
+    };
+    let named = jwk.common.key_algorithm.map(named).transpose()?;
+    match (named, by_kind) {
+        (Some(named), Some(by_kind)) if named != by_kind => Err(KeyError::WrongUse),
+        (Some(named), None) => {
+            let is_secret = matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_));
+            if named.is_symmetric() == is_secret && !is_curve(named) {
+                Ok(named)
+            } else {
+                Err(KeyError::WrongUse)
+            }
+        }
+        (_, Some(by_kind)) => Ok(by_kind),
+        (None, None) => Err(KeyError::UnknownAlgorithm),
+    }
+}
+
+const fn is_curve(algorithm: Algorithm) -> bool {
+    matches!(
+        algorithm,
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa
+    )
+}
+
+fn named(name: KeyAlgorithm) -> Result<Algorithm, KeyError> {
+    Algorithm::ALL
+        .iter()
+        .copied()
+        .find(|algorithm| algorithm.to_jwk() == name)
+        .ok_or(KeyError::WrongUse)
+}
+
+/// RFC 7517 §4.2 and §4.3: a key that says what it is for is for nothing else.
+fn check_use(common: &CommonParameters) -> Result<(), KeyError> {
+    let signs = common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|r#use| *r#use == PublicKeyUse::Signature);
+    let verifies = common
+        .key_operations
+        .as_ref()
+        .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    if signs && verifies {
+        Ok(())
+    } else {
+        Err(KeyError::WrongUse)
+    }
+}
+
+fn check_strength(algorithm: Algorithm, key: &AlgorithmParameters) -> Result<(), KeyError> {
+    let decode = |text: &str| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| KeyError::Malformed)
+    };
+    match key {
+        AlgorithmParameters::OctetKey(oct) => check_secret(algorithm, &decode(&oct.value)?),
+        AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => {
+            // RFC 7518 §3.3: 2048 bits at least. An exponent of one signs whatever is signed.
+            const BYTES: usize = 2048 / 8;
+
+            let modulus = decode(n)?;
+            let start = modulus.iter().position(|byte| *byte != 0);
+            let modulus = &modulus[start.unwrap_or(modulus.len())..];
+            let exponent = decode(e)?;
+            let is_one = exponent.iter().rev().skip(1).all(|byte| *byte == 0)
+                && exponent.last().is_none_or(|byte| *byte <= 1);
+            if modulus.len() < BYTES || is_one || has_roca_fingerprint(modulus) {
+                return Err(KeyError::Weak);
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// CVE-2017-15361: a family of smart cards made moduli that are powers of 65537 modulo every small
+/// prime, by which their factors can be found. One key in 2^150 looks so by chance.
+fn has_roca_fingerprint(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
+        97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.iter().all(|prime| {
+        let rest = modulus
+            .iter()
+            .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let mut power = 1;
+        (0..*prime).any(|_| {
+            power = power * 65537 % prime;
+            power == rest
+        })
+    })
+}
+
+/// The keys that may verify, by `kid`.
+#[derive(Debug, Clone, Default)]
+pub struct PublicKeys(HashMap<String, VerifyingKey>);
+
+impl PublicKeys {
+    /// Keys of which no two share a name, and which are all public or all secret.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::RepeatedName`] and [`KeyError::MixedKinds`] where that does not hold.
+    pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Result<Self, KeyError> {
+        let mut named = HashMap::new();
+        let mut kinds = [false, false];
+        for key in keys {
+            kinds[usize::from(key.algorithm.is_symmetric())] = true;
+            if named.insert(key.kid.clone(), key).is_some() {
+                return Err(KeyError::RepeatedName);
+            }
+        }
+        if kinds == [true, true] {
+            return Err(KeyError::MixedKinds);
+        }
+        Ok(Self(named))
+    }
+
+    /// The keys of a JWK set (RFC 7517 §5), every one of which has to be good.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] of the first key that is not, or of the set.
+    pub fn from_jwks(set: &JwkSet) -> Result<Self, KeyError> {
+        let keys: Vec<_> = set
+            .keys
+            .iter()
+            .map(VerifyingKey::from_jwk)
+            .collect::<Result<_, _>>()?;
+        Self::new(keys)
+    }
+
+    pub(super) fn get(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.0.get(kid)
+    }
+
+    /// What `/.well-known/jwks.json` answers (RFC 7517 §5): public members only, so empty under
+    /// HMAC.
+    pub fn jwks(&self) -> JwkSet {
+        let mut keys: Vec<_> = self.0.values().filter_map(|key| key.jwk.clone()).collect();
+        keys.sort_by(|a, b| a.common.key_id.cmp(&b.common.key_id));
+        JwkSet { keys }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::token::PrivateKey;
+
+    fn jwk(algorithm: Algorithm) -> serde_json::Value {
+        let key = PrivateKey::generate(algorithm)
+            .unwrap()
+            .signing_key()
+            .unwrap();
+        serde_json::to_value(key.verifying_key().unwrap().jwk()).unwrap()
+    }
+
+    fn refused(jwk: serde_json::Value) -> KeyError {
+        VerifyingKey::from_jwk(&serde_json::from_value(jwk).unwrap()).unwrap_err()
+    }
+
+    #[test]
+    fn key_without_alg_has_the_algorithm_of_its_curve() {
+        for algorithm in [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa] {
+            let mut jwk = jwk(algorithm);
+            jwk.as_object_mut().unwrap().remove("alg");
+
+            let key = VerifyingKey::from_jwk(&serde_json::from_value(jwk).unwrap()).unwrap();
+            assert_eq!(key.algorithm(), algorithm);
+        }
+        let mut rsa = jwk(Algorithm::Rs256);
+        rsa.as_object_mut().unwrap().remove("alg");
+        assert_eq!(refused(rsa), KeyError::UnknownAlgorithm);
+    }
+
+    #[test]
+    fn key_of_another_use_or_kind_is_refused() {
+        let ec = jwk(Algorithm::Es256);
+        for (member, value) in [
+            ("use", json!("enc")),
+            ("key_ops", json!(["sign"])),
+            ("alg", json!("ES384")),
+            ("alg", json!("RS256")),
+            ("alg", json!("HS256")),
+            ("alg", json!("RSA-OAEP")),
+        ] {
+            let mut jwk = ec.clone();
+            jwk[member] = value;
+            assert_eq!(refused(jwk), KeyError::WrongUse, "{member}");
+        }
+        let mut rsa = jwk(Algorithm::Rs256);
+        rsa["alg"] = json!("ES256");
+        assert_eq!(refused(rsa), KeyError::WrongUse);
+        let secret = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]), "alg": "RS256" });
+        assert_eq!(refused(secret), KeyError::WrongUse);
+    }
+
+    #[test]
+    fn set_with_two_keys_of_one_name_or_of_both_kinds_is_refused() {
+        let secret = VerifyingKey::from_secret(Algorithm::Hs256, &[7; 32]).unwrap();
+        let public =
+            VerifyingKey::from_jwk(&serde_json::from_value(jwk(Algorithm::EdDsa)).unwrap())
+                .unwrap();
+
+        assert_eq!(
+            PublicKeys::new([public.clone(), public.clone()]).unwrap_err(),
+            KeyError::RepeatedName
+        );
+        assert_eq!(
+            PublicKeys::new([public.clone(), secret]).unwrap_err(),
+            KeyError::MixedKinds
+        );
+        assert!(PublicKeys::new([public]).is_ok());
+    }
+
+    #[test]
+    fn ordinary_modulus_has_no_fingerprint() {
+        let rsa = jwk(Algorithm::Rs256);
+        let modulus = URL_SAFE_NO_PAD.decode(rsa["n"].as_str().unwrap()).unwrap();
+
+        assert!(!has_roca_fingerprint(&modulus));
+        // A power of 65537 has it, being what the fingerprint means.
+        assert!(has_roca_fingerprint(&65537_u32.to_be_bytes()));
+    }
+}
