@@ -22,6 +22,32 @@ const REALM: &str = "countersign";
 /// How long to wait where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// What every path that reads a body may answer, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "the document is made of the types alone")]
+pub(crate) enum BodyProblems {
+    #[response(status = 400, description = "Not JSON", content_type = CONTENT_TYPE)]
+    Malformed(#[to_schema] Problem),
+    #[response(status = 413, description = "Too large", content_type = CONTENT_TYPE)]
+    TooLarge(#[to_schema] Problem),
+    #[response(status = 415, description = "Not application/json", content_type = CONTENT_TYPE)]
+    MediaType(#[to_schema] Problem),
+    #[response(status = 422, description = "Some fields do not hold", content_type = CONTENT_TYPE)]
+    Fields(#[to_schema] Problem),
+}
+
+/// What every path that reads the database may answer.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 503, description = "Overloaded, or the database is away", content_type = CONTENT_TYPE)]
+#[expect(dead_code, reason = "the document is made of the types alone")]
+pub(crate) struct Unavailable(#[to_schema] Problem);
+
+/// What every path may answer that wants an access token.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 401, description = "No acceptable token", content_type = CONTENT_TYPE)]
+#[expect(dead_code, reason = "the document is made of the types alone")]
+pub(crate) struct Unauthorized(#[to_schema] Problem);
+
 /// Everything that can go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Account, NewAccount, NewAccountErrors, Registration};
 use crate::{
     app::App,
-    error::Error,
+    error::{BodyProblems, Error, Unauthorized, Unavailable},
     extract::{ClientAddress, Json},
     no_store::NoStore,
     sessions::{GateError, Opening},
@@ -61,14 +61,11 @@ async fn config(State(app): State<App>) -> impl IntoResponse {
     request_body = RegisterRequest,
     responses(
         (status = 201, description = "The account is made and signed in", body = TokenResponse),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
         (status = 403, description = "Registration is closed", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The address is taken", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many registrations", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn register(
@@ -108,8 +105,8 @@ impl From<NewAccountErrors> for Error {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The account", body = AccountResponse),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
+        Unavailable,
     ),
 )]
 async fn me(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {

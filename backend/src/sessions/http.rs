@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Listed, Opening, Owner, RefreshError, RefreshToken, UserAgent};
 use crate::{
     app::App,
-    error::Error,
+    error::{BodyProblems, Error, Unauthorized, Unavailable},
     extract::{ClientAddress, Json},
     no_store::NoStore,
     same_origin::SameOrigin,
@@ -60,13 +60,10 @@ impl Opening {
     request_body = SignInRequest,
     responses(
         (status = 200, description = "Signed in", body = TokenResponse),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
         (status = 401, description = "Unknown address or wrong password", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failures", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn sign_in(
@@ -100,14 +97,11 @@ async fn sign_in(
     request_body = Option<RefreshRequest>,
     responses(
         (status = 200, description = "A new pair, delivered as the old one came", body = TokenResponse),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
         (status = 401, description = "No refresh token, or none that holds", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many refreshes of this session", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn refresh(
@@ -174,13 +168,10 @@ fn presented(
     request_body = Option<LogoutRequest>,
     responses(
         (status = 204, description = "The session has ended, and its tokens with it"),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
         (status = 401, description = "No token, or none that names a session", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn logout(
@@ -210,13 +201,10 @@ async fn logout(
     request_body = Option<LogoutRequest>,
     responses(
         (status = 204, description = "Every session has ended"),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        BodyProblems,
         (status = 401, description = "No token, or none that holds", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Some fields do not hold", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn logout_all(
@@ -285,8 +273,8 @@ fn signed_out(ended: Result<(), Error>, same_origin: SameOrigin, https: bool) ->
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The sessions", body = SessionsResponse),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
+        Unavailable,
     ),
 )]
 async fn list(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {
@@ -319,8 +307,8 @@ impl Listed {
     security(("bearer" = [])),
     responses(
         (status = 204, description = "The other sessions have ended"),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
+        Unavailable,
     ),
 )]
 async fn end_others(State(app): State<App>, claims: Claims) -> Result<StatusCode, Error> {
@@ -337,9 +325,9 @@ async fn end_others(State(app): State<App>, claims: Claims) -> Result<StatusCode
     params(("id" = String, Path, format = "uuid", description = "The session's id")),
     responses(
         (status = 204, description = "The session has ended"),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
         (status = 404, description = "The account has no such session", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+        Unavailable,
     ),
 )]
 async fn end_one(
@@ -365,7 +353,7 @@ async fn end_one(
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The greeting", body = Message),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
     ),
 )]
 async fn protected_get(claims: Claims) -> impl IntoResponse {
@@ -383,7 +371,7 @@ async fn protected_get(claims: Claims) -> impl IntoResponse {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The greeting", body = Message),
-        (status = 401, description = "No acceptable token", body = Problem, content_type = "application/problem+json"),
+        Unauthorized,
     ),
 )]
 async fn protected_post(claims: Claims) -> impl IntoResponse {
