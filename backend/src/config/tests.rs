@@ -100,6 +100,10 @@ fn every_default_in_the_table_holds() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "every key, once in the file and once in what is read"
+)]
 fn file_can_say_everything() {
     let config = Operator::new()
         .file(&format!(
@@ -121,6 +125,15 @@ fn file_can_say_everything() {
             audience = "audience"
             access_ttl = "12h"
             leeway = "0s"
+
+            [session]
+            idle_ttl = "7d"
+            absolute_ttl = "30d"
+            refresh_grace = "0s"
+            max_per_account = 3
+
+            [dev]
+            extra_origins = ["http://localhost:8080"]
 
             [password]
             min_length = 8
@@ -172,13 +185,18 @@ fn file_can_say_everything() {
             leeway: 0ns,
         },
         session: SessionRules {
-            idle_ttl: 2592000s,
-            absolute_ttl: 15552000s,
-            refresh_grace: 10s,
-            max_per_account: 50,
+            idle_ttl: 604800s,
+            absolute_ttl: 2592000s,
+            refresh_grace: 0ns,
+            max_per_account: 3,
         },
         dev: Dev {
-            extra_origins: [],
+            extra_origins: [
+                PublicUrl {
+                    origin: "http://localhost:8080",
+                    https: false,
+                },
+            ],
         },
         password: Password {
             min_length: 8,

@@ -167,6 +167,10 @@ impl Kind {
 
 /// A private key, parsed once: jsonwebtoken parses it for every token, which makes signing 1.6 to
 /// 2.9 times as slow.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few in a process, each behind an `Arc`"
+)]
 enum Held {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
