@@ -38,7 +38,7 @@ enum Step {
     EndOthers(usize),
     LogoutAll(usize),
     Pass(i64),
-    StepBack(i64),
+    SetBack(i64),
     Restart,
     Sweep,
 }
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..8).prop_map(Step::EndOthers),
         1 => (0usize..8).prop_map(Step::LogoutAll),
         5 => prop::sample::select(vec![1, 5, 10, 11, 61, 1800, 3601]).prop_map(Step::Pass),
-        1 => prop::sample::select(vec![1, 30, 600]).prop_map(Step::StepBack),
+        1 => prop::sample::select(vec![1, 30, 600]).prop_map(Step::SetBack),
         1 => Just(Step::Restart),
         1 => Just(Step::Sweep),
     ]
@@ -243,7 +243,7 @@ impl Run {
                     .advance(Duration::from_secs(seconds.unsigned_abs()));
                 self.model.now += seconds * SECOND;
             }
-            Step::StepBack(seconds) => {
+            Step::SetBack(seconds) => {
                 self.model.now -= seconds * SECOND;
                 self.app
                     .clock

@@ -180,17 +180,14 @@ async fn refreshing_survives_kills(database: Database) {
 async fn unspent_tokens(folder: &Path, database: &Database) -> Vec<i64> {
     const SQL: &str = "SELECT count(*) FROM countersign_refresh_tokens WHERE used_at IS NULL \
                        GROUP BY session_id";
-    match database.url() {
-        Some(url) => {
-            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
-            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
-        }
-        None => {
-            let file = folder.join("data/countersign.db");
-            let options = SqliteConnectOptions::new().filename(file).read_only(true);
-            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
-        }
+    if let Some(url) = database.url() {
+        let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar(SQL).fetch_all(&mut connection).await
+    } else {
+        let file = folder.join("data/countersign.db");
+        let options = SqliteConnectOptions::new().filename(file).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query_scalar(SQL).fetch_all(&mut connection).await
     }
     .unwrap()
 }
