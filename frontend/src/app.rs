@@ -4,7 +4,7 @@ use countersign_types::routes::pages as paths;
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
     NavigateOptions,
-    components::{Route, Router, Routes},
+    components::{FlatRoutes, Route, Router},
     hooks::use_navigate,
     path,
 };
@@ -68,12 +68,12 @@ fn Shell() -> impl IntoView {
     });
     view! {
         <Frame links=links is_leaving=is_leaving on_sign_out=sign_out>
-            <Routes fallback=|| view! { <NotFoundPage /> }>
+            <FlatRoutes fallback=|| view! { <NotFoundPage /> }>
                 <Route path=path!("/") view=HomePage />
                 <Route path=path!("/index") view=HomePage />
                 <Route path=path!("/sign-in") view=SignInPage />
                 <Route path=path!("/sign-up") view=SignUpPage />
-            </Routes>
+            </FlatRoutes>
         </Frame>
     }
 }
