@@ -33,7 +33,8 @@ impl Claims {
         else {
             return None;
         };
-        serde_json::from_slice(&base64url(payload)?).ok().map(Self)
+        let json = String::from_utf8(base64url(payload)?).ok()?;
+        serde_json::from_str(&json).ok().map(Self)
     }
 
     /// Who the token names: the address where it is there, else the account's id.
