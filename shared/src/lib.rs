@@ -16,6 +16,7 @@ pub mod routes;
 pub mod rules;
 pub mod secret;
 pub mod sessions;
+pub mod text;
 
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use rules::{Email, EmailError, PasswordError, PasswordRules};

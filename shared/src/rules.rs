@@ -3,27 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use email_address::{EmailAddress, Options};
-#[cfg(not(target_arch = "wasm32"))]
-use icu_normalizer::ComposingNormalizerBorrowed;
-#[cfg(target_arch = "wasm32")]
-use js_sys::JsString;
 use serde::{Deserialize, Serialize};
 
-/// Text in the composed form that Unicode calls NFC, so that what looks the same is the same.
-pub fn nfc(text: &str) -> String {
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        ComposingNormalizerBorrowed::new_nfc()
-            .normalize(text)
-            .into_owned()
-    }
-    // A browser has the tables; everyone who signs in would have to download ours, a tenth of the
-    // pages. An old browser may not know the newest letters, so the server always has the last word.
-    #[cfg(target_arch = "wasm32")]
-    {
-        JsString::from(text).normalize("NFC").into()
-    }
-}
+use crate::text::{lower_case, nfc};
 
 /// The longest address in bytes: 254 is what fits an SMTP path (RFC 5321 §4.5.3.1.3).
 pub const EMAIL_MAX_BYTES: usize = 254;
@@ -202,9 +184,9 @@ impl PasswordRules {
                 allowed: self.max_length,
             });
         }
-        let folded = password.trim().to_lowercase();
+        let folded = lower_case(password.trim());
         let is_email = |email: &Email| {
-            folded == email.as_str().to_lowercase() || folded == email.local_part().to_lowercase()
+            folded == lower_case(email.as_str()) || folded == lower_case(email.local_part())
         };
         if email.is_some_and(is_email) {
             return Err(PasswordError::IsEmail);

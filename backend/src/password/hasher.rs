@@ -15,7 +15,7 @@ use std::{
 };
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use countersign_types::rules::nfc;
+use countersign_types::text::nfc;
 use password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
