@@ -43,6 +43,7 @@ pub mod password;
 mod rng;
 pub mod router;
 pub mod same_origin;
+mod seal;
 pub mod server;
 pub mod sessions;
 pub mod store;

@@ -2,7 +2,7 @@
 //! the master key.
 
 pub mod http;
-mod seal;
+mod master;
 mod store;
 
 use std::{
@@ -18,7 +18,7 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-pub use self::seal::MasterKey;
+pub use self::master::MasterKey;
 use crate::{
     clock::Clock,
     rng,
