@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::job;
 use crate::pages;
-use crate::setup::Workspace;
+use crate::setup::{Workspace, variable};
 use crate::ui::{self, Steps};
 
 /// Builds `target/dist/countersign` and says how big everything is.
@@ -24,11 +24,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     if let Linking::Static { target } = &linking {
         // Named although it is this machine's own: so the flag stays away from build scripts and
         // macros, which have to be loaded dynamically.
-        let variable = target.replace('-', "_").to_uppercase();
-        cargo.args(["--target", target]).env(
-            format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
-            "-C target-feature=+crt-static",
-        );
+        let own = variable("RUSTFLAGS").unwrap_or_default();
+        let flags = format!("{} -C target-feature=+crt-static", own.to_string_lossy());
+        cargo
+            .args(["--target", target])
+            .env("RUSTFLAGS", flags.trim());
         job::run(workspace, step, cargo, "dist")?;
         let built = workspace.target.join(target).join("dist/countersign");
         let folder = binary.parent().unwrap_or(Path::new("."));
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         "{} {}, {}",
         binary.display(),
         ui::spoken_size(size.len()),
-        linking.spoken()
+        linking.spoken(&binary)?
     ));
     ui::say(&format!(
         "pages after Brotli: {} WebAssembly, {} JavaScript",
@@ -94,12 +94,24 @@ impl Linking {
         }
     }
 
-    fn spoken(&self) -> &'static str {
-        match self {
+    /// What the binary itself says, since it may have been linked otherwise than it was asked for.
+    fn spoken(&self, binary: &Path) -> Result<&'static str> {
+        let bytes = fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
+        Ok(match self {
+            Self::Static { .. } if names_a_loader(&bytes) => "dynamically linked all the same",
             Self::Static { .. } => "statically linked",
             Self::Dynamic(reason) => reason,
-        }
+        })
     }
+}
+
+/// Whether an ELF file wants a dynamic loader, whose path then stands right behind its headers.
+fn names_a_loader(elf: &[u8]) -> bool {
+    const LOADER: &[u8] = b"/ld-";
+    const HEADERS: usize = 4096;
+
+    let headers = &elf[..elf.len().min(HEADERS)];
+    headers.windows(LOADER.len()).any(|bytes| bytes == LOADER)
 }
 
 /// The machine's own target, from what `rustc -vV` says.
@@ -113,6 +125,14 @@ fn host_of(version: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn binary_that_wants_a_loader_says_so() {
+        assert!(names_a_loader(
+            b"\x7fELF....../lib64/ld-linux-x86-64.so.2\0"
+        ));
+        assert!(!names_a_loader(b"\x7fELF......"));
+    }
 
     #[test]
     fn binary_is_static_where_the_c_library_can_be() {
