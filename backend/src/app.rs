@@ -15,7 +15,7 @@ use crate::{
     password::Hasher,
     same_origin::OwnOrigins,
     sessions::{Liveness, SessionRules},
-    store::{Db, OpenError},
+    store::{Db, OpenError, SessionId},
     token::{KeyError, PublicKeys, Signer, SigningKey, Verifier},
 };
 
@@ -161,6 +161,12 @@ impl App {
 }
 
 impl Parts {
+    /// Refuses a session's access tokens from here on, before that is written down.
+    pub(crate) fn mark_ended(&self, session: SessionId) {
+        let until = self.clock.now().plus(self.longest_token_life());
+        self.liveness.end(session, until);
+    }
+
     /// The longest that any token issued so far can still be accepted.
     pub fn longest_token_life(&self) -> Duration {
         self.verifier.access_ttl + self.verifier.leeway + Duration::from_secs(1)
@@ -184,6 +190,21 @@ impl fmt::Debug for App {
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Runs work to its end also when the client hangs up in the middle, which drops the handler: what
+/// memory knows and what the database knows must not come apart.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cancels it, and then nobody is there to be answered.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

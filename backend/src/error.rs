@@ -147,7 +147,7 @@ impl Error {
             ),
             Self::Token(Rejection::Expired) => bad_token(
                 Code::TokenExpired,
-                "This access token has expired. Sign in again.",
+                "This access token has expired. Refresh it, or sign in again.",
                 "The access token expired",
             ),
             Self::Token(_) => bad_token(

@@ -15,7 +15,7 @@ use std::{
 
 use countersign_types::Email;
 
-use crate::{clock::Clock, store::SessionId};
+use crate::{clock::Clock, store::AccountId};
 
 /// Beyond this many buckets of one kind the emptiest are forgotten. 100 000 take some 15 MB.
 const MAX_BUCKETS: usize = 100_000;
@@ -47,12 +47,12 @@ const REGISTER_PER_MAILBOX: Quota = Quota {
     every: Duration::from_mins(10),
 };
 
-/// How many refreshes of a session at once. Each leaves a row behind by which a second use is
+/// How many refreshes of an account at once. Each leaves a row behind by which a second use is
 /// noticed, so somebody who is signed in could otherwise fill the disk.
-const REFRESH_PER_SESSION: f64 = 120.0;
-/// And how many more in the life of an access token; one is enough for a client that waits for the
-/// old one to run out.
-const REFRESHES_PER_ACCESS_TOKEN: u32 = 8;
+const REFRESH_PER_ACCOUNT: f64 = 600.0;
+/// And how many more in the life of an access token: one is enough for a client that waits for the
+/// old one to run out, and an account may have many.
+const REFRESHES_PER_ACCESS_TOKEN: u32 = 100;
 
 /// A limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +87,7 @@ pub struct Limits {
     sign_in_address: Buckets<AddressPrefix>,
     register_address: Buckets<AddressPrefix>,
     register_mailbox: Buckets<String>,
-    refresh_session: Buckets<SessionId>,
+    refresh_account: Buckets<AccountId>,
 }
 
 /// A charged attempt to sign in. Dropped, it stays charged: a failure, or a client that hung up
@@ -110,14 +110,14 @@ impl SignInAttempt<'_> {
 
 impl Limits {
     /// Limits with every rate multiplied by `scale`: both how many at once and how soon again.
-    /// How often a session may be refreshed follows `access_ttl`.
+    /// How often an account may be refreshed follows `access_ttl`.
     pub fn new(clock: Arc<dyn Clock>, scale: f64, access_ttl: Duration) -> Self {
         let refresh = Quota {
-            burst: REFRESH_PER_SESSION,
+            burst: REFRESH_PER_ACCOUNT,
             every: access_ttl / REFRESHES_PER_ACCESS_TOKEN,
         };
         Self {
-            refresh_session: Buckets::new(refresh, scale),
+            refresh_account: Buckets::new(refresh, scale),
             clock,
             sign_in_account: Buckets::new(SIGN_IN_PER_ACCOUNT, scale),
             sign_in_address: Buckets::new(SIGN_IN_PER_ADDRESS, scale),
@@ -165,9 +165,9 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// [`Limited`] where the session had too many.
-    pub fn refresh(&self, session: SessionId) -> Result<(), Limited> {
-        self.refresh_session.take(&session, self.clock.monotonic())
+    /// [`Limited`] where the account had too many.
+    pub fn refresh(&self, account: AccountId) -> Result<(), Limited> {
+        self.refresh_account.take(&account, self.clock.monotonic())
     }
 }
 
@@ -371,19 +371,19 @@ mod tests {
     }
 
     #[test]
-    fn session_is_refreshed_often_at_once_and_then_eight_times_a_token() {
+    fn account_is_refreshed_often_at_once_and_then_a_hundred_times_a_token() {
         let clock = clock();
         let limits = limits(&clock, 1.0);
-        let session = |number| SessionId::from(uuid::Uuid::from_u128(number));
-        for _ in 0..120 {
-            limits.refresh(session(1)).unwrap();
+        let account = |number| AccountId::from(uuid::Uuid::from_u128(number));
+        for _ in 0..600 {
+            limits.refresh(account(1)).unwrap();
         }
 
-        let refused = limits.refresh(session(1)).unwrap_err();
-        assert_eq!(refused.retry_after, Duration::from_millis(112_500));
-        limits.refresh(session(2)).unwrap();
+        let refused = limits.refresh(account(1)).unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_secs(9));
+        limits.refresh(account(2)).unwrap();
         clock.advance(refused.retry_after);
-        limits.refresh(session(1)).unwrap();
+        limits.refresh(account(1)).unwrap();
     }
 
     #[test]

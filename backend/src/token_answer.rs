@@ -110,12 +110,16 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let name = cookie_name(App::from_ref(state).https);
-        let mut values = parts
+        // Another cookie of this host may hold anything; its bytes must not hide ours.
+        let headers: Vec<_> = parts
             .headers
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(Cookie::split_parse)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let mut values = headers
+            .iter()
+            .flat_map(|value| Cookie::split_parse(&**value))
             .filter_map(Result::ok)
             .filter(|cookie| cookie.name() == name);
         Ok(match (values.next(), values.next()) {

@@ -18,4 +18,7 @@ CREATE TABLE countersign_refresh_tokens (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX countersign_refresh_tokens_session ON countersign_refresh_tokens (session_id);
-CREATE INDEX countersign_refresh_tokens_used ON countersign_refresh_tokens (used_at) WHERE used_at IS NOT NULL;
+
+-- Few rows keep a successor at any time, and none for longer than the grace.
+CREATE INDEX countersign_refresh_tokens_successor ON countersign_refresh_tokens (session_id) WHERE successor IS NOT NULL;
+CREATE INDEX countersign_refresh_tokens_grace ON countersign_refresh_tokens (used_at) WHERE successor IS NOT NULL;

@@ -74,7 +74,9 @@ impl Liveness {
         self.ended
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, until);
+            .entry(id)
+            .and_modify(|known| *known = until.max(*known))
+            .or_insert(until);
         self.live.remove(&id);
     }
 
@@ -86,7 +88,7 @@ impl Liveness {
             .retain(|_, until| *until > now);
     }
 
-    fn is_ended(&self, id: SessionId) -> bool {
+    pub(super) fn is_ended(&self, id: SessionId) -> bool {
         self.ended
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -120,6 +122,7 @@ pub async fn gate(app: &App, claims: &Claims) -> Result<(), GateError> {
         app.liveness.live.insert(id, session);
         // Ended here while we were reading: `ended` knows, what was read does not.
         if app.liveness.is_ended(id) {
+            app.liveness.live.remove(&id);
             return Err(GateError::Ended);
         }
     }

@@ -94,6 +94,7 @@ async fn sign_in(
     post,
     path = routes::REFRESH,
     tag = "sessions",
+    security(("refresh_cookie" = []), ()),
     request_body = Option<RefreshRequest>,
     responses(
         (status = 200, description = "A new pair, delivered as the old one came", body = TokenResponse),
@@ -128,8 +129,11 @@ async fn refresh(
             https: app.https,
         }
         .into_response(),
-        // A cookie that is good for nothing is not to be sent again.
-        Err(error @ (RefreshError::Invalid | RefreshError::Reused)) if is_cookie => {
+        // A cookie that is good for nothing is not to be sent again. But a page from elsewhere, from
+        // which no cookie comes, must not be able to take it away.
+        Err(error @ (RefreshError::Invalid | RefreshError::Reused))
+            if is_cookie && same_origin.holds() =>
+        {
             let mut response = Error::from(error).into_response();
             clear_cookie(&mut response, app.https);
             response
@@ -164,7 +168,7 @@ fn presented(
     post,
     path = routes::LOGOUT,
     tag = "sessions",
-    security(("bearer" = []), ()),
+    security(("bearer" = []), ("refresh_cookie" = []), ()),
     request_body = Option<LogoutRequest>,
     responses(
         (status = 204, description = "The session has ended, and its tokens with it"),
@@ -184,7 +188,7 @@ async fn logout(
     let ended = async {
         let owner = match credential(claims, body, cookie, same_origin)? {
             Credential::Access(owner) => owner,
-            Credential::Refresh(token) => super::owner(&app, &token).await?,
+            Credential::Refresh(token) => super::get_owner(&app, &token).await?,
         };
         super::end(&app, owner.session).await?;
         Ok(())
@@ -197,7 +201,7 @@ async fn logout(
     post,
     path = routes::LOGOUT_ALL,
     tag = "sessions",
-    security(("bearer" = []), ()),
+    security(("bearer" = []), ("refresh_cookie" = []), ()),
     request_body = Option<LogoutRequest>,
     responses(
         (status = 204, description = "Every session has ended"),
@@ -217,7 +221,7 @@ async fn logout_all(
     let ended = async {
         let owner = match credential(claims, body, cookie, same_origin)? {
             Credential::Access(owner) => owner,
-            Credential::Refresh(token) => super::live_owner(&app, &token).await?,
+            Credential::Refresh(token) => super::get_live_owner(&app, &token).await?,
         };
         super::end_all(&app, owner.account, None).await?;
         Ok(())
@@ -250,16 +254,16 @@ fn credential(
         .ok_or(refused)
 }
 
-/// The answer to signing out. Whatever the cookie was good for, it is good for nothing now; only a
-/// page from elsewhere must not be able to take it away.
+/// The answer to signing out. Whatever the cookie was good for, this browser is not to send it again,
+/// also where the server could not do its part; only a page from elsewhere must not be able to take
+/// it away.
 fn signed_out(ended: Result<(), Error>, same_origin: SameOrigin, https: bool) -> Response {
-    let is_ended = ended.is_ok();
+    let is_cleared = ended.is_ok() || same_origin.holds();
     let mut response = match ended {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error.into_response(),
     };
-    let is_refused = response.status() == StatusCode::UNAUTHORIZED;
-    if is_ended || is_refused && same_origin.holds() {
+    if is_cleared {
         clear_cookie(&mut response, https);
     }
     response

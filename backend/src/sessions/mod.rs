@@ -15,19 +15,23 @@ use countersign_types::{Email, Password, Token};
 pub use self::{
     device::UserAgent,
     gate::{GateError, Liveness, gate},
-    refresh::{RefreshError, SessionRules, live_owner, owner, refresh},
+    refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,
 };
 use crate::{
     accounts::{self, Account},
-    app::App,
+    app::{App, to_the_end},
     limits::{AddressPrefix, Limited},
     password::HashError,
     rng,
     store::{AccountId, SessionId, StoreError, Timestamp, Tx},
     token::{Claims, SignError, Subject},
 };
+
+/// How many sessions a list has at most: as many as an account may be allowed. Not as many as it is
+/// allowed now, since it may have had more before.
+const LISTED: u32 = 1000;
 
 /// A sign-in and all that follows from it, until it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +72,12 @@ pub struct Opening {
 }
 
 /// A session that a token may be issued of, with its newest refresh token.
+///
+/// Made only where that was just asked of the database, or written there.
 #[derive(Debug)]
 pub struct Opened {
-    /// The session.
-    pub session: Session,
-    /// What the next access token is got with, where the session can be refreshed.
-    pub refresh_token: Option<RefreshToken>,
+    session: Session,
+    refresh_token: Option<RefreshToken>,
 }
 
 /// Tokens that were just issued.
@@ -85,6 +89,24 @@ pub struct Issued {
     pub expires_in: Duration,
     /// The refresh token, and how long it lives.
     pub refresh: Option<(RefreshToken, Duration)>,
+}
+
+/// What somebody who signs out has shown: enough to end a session, whatever else it is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// The session.
+    pub session: SessionId,
+    /// The account.
+    pub account: AccountId,
+}
+
+impl From<&Claims> for Owner {
+    fn from(claims: &Claims) -> Self {
+        Self {
+            session: claims.sid.into(),
+            account: claims.sub.into(),
+        }
+    }
 }
 
 /// Why no token was issued.
@@ -218,8 +240,9 @@ pub async fn open(
     if let Some(token) = &refresh_token {
         store::insert_token(tx, token.hash(), session.id, now).await?;
     }
-    for id in store::end_oldest(tx, account_id, rules.max_per_account, now).await? {
-        app.liveness.end(id, now.plus(app.longest_token_life()));
+    let others = rules.max_per_account.saturating_sub(1);
+    for id in store::end_oldest(tx, account_id, session.id, others, now).await? {
+        app.mark_ended(id);
     }
     Ok(Opened {
         session,
@@ -261,43 +284,25 @@ pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, Is
 ///
 /// [`StoreError`] where the database fails.
 pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreError> {
-    let limit = app.session_rules.max_per_account;
     let mut tx = app.db.read().await?;
-    store::list(&mut tx, account, app.clock.now(), limit).await
-}
-
-/// What somebody who signs out has shown: enough to end a session, whatever else it is worth.
-#[derive(Debug, Clone, Copy)]
-pub struct Owner {
-    /// The session.
-    pub session: SessionId,
-    /// The account.
-    pub account: AccountId,
-}
-
-impl From<&Claims> for Owner {
-    fn from(claims: &Claims) -> Self {
-        Self {
-            session: claims.sid.into(),
-            account: claims.sub.into(),
-        }
-    }
+    store::list(&mut tx, account, app.clock.now(), LISTED).await
 }
 
 /// Ends a session. Its tokens are refused from here on, also after a restart.
 ///
 /// # Errors
 ///
-/// [`StoreError`] where that is not known to be written down. The tokens are refused all the
-/// same, until the process restarts.
+/// [`StoreError`] where that is not known to be written down. Then its access tokens are refused all
+/// the same, until they are over or the process restarts; but the session may live on.
 pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
-    let now = app.clock.now();
-    // Marked before it is written: whoever hangs up in between leaves a session that is refused
-    // too early rather than one that lives on.
-    app.liveness.end(id, now.plus(app.longest_token_life()));
-    let mut tx = app.db.write().await?;
-    store::end(&mut tx, id, now).await?;
-    tx.commit().await
+    let app = app.clone();
+    to_the_end(async move {
+        app.mark_ended(id);
+        let mut tx = app.db.write().await?;
+        store::end(&mut tx, id, app.clock.now()).await?;
+        tx.commit().await
+    })
+    .await
 }
 
 /// Ends one session of an account; whether it had a live one of that id. A foreign id and an
@@ -307,14 +312,17 @@ pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
 ///
 /// [`StoreError`] where the database fails.
 pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
-    let now = app.clock.now();
-    let mut tx = app.db.write().await?;
-    let ended = store::end_own(&mut tx, account, id, now).await?;
-    if ended {
-        app.liveness.end(id, now.plus(app.longest_token_life()));
-    }
-    tx.commit().await?;
-    Ok(ended)
+    let app = app.clone();
+    to_the_end(async move {
+        let mut tx = app.db.write().await?;
+        let ended = store::end_own(&mut tx, account, id, app.clock.now()).await?;
+        if ended {
+            app.mark_ended(id);
+        }
+        tx.commit().await?;
+        Ok(ended)
+    })
+    .await
 }
 
 /// Ends every session of an account but `kept`.
@@ -327,10 +335,13 @@ pub async fn end_all(
     account: AccountId,
     kept: Option<SessionId>,
 ) -> Result<(), StoreError> {
-    let now = app.clock.now();
-    let mut tx = app.db.write().await?;
-    for id in store::end_all(&mut tx, account, kept, now).await? {
-        app.liveness.end(id, now.plus(app.longest_token_life()));
-    }
-    tx.commit().await
+    let app = app.clone();
+    to_the_end(async move {
+        let mut tx = app.db.write().await?;
+        for id in store::end_all(&mut tx, account, kept, app.clock.now()).await? {
+            app.mark_ended(id);
+        }
+        tx.commit().await
+    })
+    .await
 }

@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use super::{IssueError, Issued, Opened, Owner, RefreshToken, Session, gate, issue, store};
+use super::{GateError, IssueError, Issued, Opened, Owner, RefreshToken, end, gate, issue, store};
 use crate::{
     accounts::Account,
-    app::App,
+    app::{App, to_the_end},
     limits::Limited,
     store::{SessionId, StoreError, Timestamp, Tx},
 };
@@ -39,7 +39,7 @@ impl SessionRules {
 }
 
 /// A refresh token that is known, and whose it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Presented {
     pub(super) session_id: SessionId,
     pub(super) session_created_at: Timestamp,
@@ -48,6 +48,22 @@ pub(super) struct Presented {
 }
 
 impl Presented {
+    /// Whether the token could be refreshed, if its session lives: unspent, or in the grace.
+    fn is_current(&self, app: &App, token: &RefreshToken) -> bool {
+        let (grace, now) = (app.session_rules.refresh_grace, app.clock.now());
+        self.spent
+            .as_ref()
+            .is_none_or(|spent| spent.within_grace(token, grace, now).is_some())
+    }
+
+    fn report_reuse(&self) {
+        tracing::warn!(
+            account.id = %self.account.id,
+            session.id = %self.session_id,
+            "a refresh token was used a second time; its session is ended"
+        );
+    }
+
     fn owner(&self) -> Owner {
         Owner {
             session: self.session_id,
@@ -57,7 +73,7 @@ impl Presented {
 }
 
 /// That a token was used.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Spent {
     pub(super) used_at: Timestamp,
     pub(super) successor: Option<Vec<u8>>,
@@ -90,7 +106,7 @@ pub enum RefreshError {
     /// It was used before, so its session was ended.
     #[error("the refresh token was used before")]
     Reused,
-    /// The session was refreshed too often.
+    /// The account was refreshed too often.
     #[error(transparent)]
     Limited(#[from] Limited),
     /// The database failed.
@@ -101,48 +117,11 @@ pub enum RefreshError {
     Issue(#[from] IssueError),
 }
 
-/// Whose a refresh token is, for signing out: of a spent one too, and of a session that is over. Who
-/// holds it may end that session and nothing else.
-///
-/// # Errors
-///
-/// [`RefreshError::Invalid`] where it is not known.
-pub async fn owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
-    let mut tx = app.db.read().await?;
-    let presented = store::find_presented(&mut tx, token.hash()).await?;
-    Ok(presented.ok_or(RefreshError::Invalid)?.owner())
-}
-
-/// Whose a refresh token is that could be refreshed now: of a live session, and not spent but for
-/// the grace. Who holds it may do what an access token may.
-///
-/// # Errors
-///
-/// [`RefreshError::Invalid`] where it could not be refreshed.
-pub async fn live_owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
-    let now = app.clock.now();
-    let mut tx = app.db.read().await?;
-    let presented = store::find_presented(&mut tx, token.hash()).await?;
-    let presented = presented.ok_or(RefreshError::Invalid)?;
-    let session = store::find(&mut tx, presented.session_id).await?;
-    let is_live = gate::usable(session.as_ref(), presented.account.id, now).is_ok();
-    let grace = app.session_rules.refresh_grace;
-    let is_current = presented
-        .spent
-        .as_ref()
-        .is_none_or(|spent| spent.within_grace(token, grace, now).is_some());
-    if is_live && is_current {
-        Ok(presented.owner())
-    } else {
-        Err(RefreshError::Invalid)
-    }
-}
-
 /// What became of a presented token. A value and no error, because the end of a session has to be
 /// committed like everything else.
 enum Rotation {
-    /// The session goes on, with this token.
-    Live(Session, RefreshToken),
+    /// The session goes on.
+    Live(Opened),
     /// The token was used before.
     Reused,
     /// The session is over.
@@ -155,33 +134,82 @@ enum Rotation {
 ///
 /// [`RefreshError`] says why not. After [`RefreshError::Reused`] the session has ended.
 pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Issued, RefreshError> {
-    // Looked for outside of the writing transaction, so that made-up tokens keep no writer waiting.
+    let presented = get_presented(app, token).await?;
+    // A second use is no refresh, so no limit keeps it from being noticed; it ends the session,
+    // which limits itself.
+    if presented.is_current(app, token) {
+        app.limits.refresh(presented.account.id)?;
+    }
+    let opened = match rotate_to_the_end(app, token, &presented).await? {
+        Rotation::Live(opened) => opened,
+        Rotation::Over => return Err(RefreshError::Invalid),
+        Rotation::Reused => return Err(RefreshError::Reused),
+    };
+    issue(app, &presented.account, &opened).map_err(|error| match error {
+        // Ended while it was refreshed.
+        IssueError::Gate(GateError::Ended) => RefreshError::Invalid,
+        error => error.into(),
+    })
+}
+
+/// Whose a refresh token is, for signing out: of a spent one too, and of a session that is over. Who
+/// holds it may end that session and nothing else.
+///
+/// # Errors
+///
+/// [`RefreshError::Invalid`] where it is not known.
+pub async fn get_owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
+    let presented = get_presented(app, token).await?;
+    if !presented.is_current(app, token) {
+        presented.report_reuse();
+    }
+    Ok(presented.owner())
+}
+
+/// Whose a refresh token is that could be refreshed now: of a live session, and not spent but for
+/// the grace. Who holds it may do what an access token may.
+///
+/// # Errors
+///
+/// [`RefreshError`] where it could not be refreshed. After [`RefreshError::Reused`] its session has
+/// ended.
+pub async fn get_live_owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
+    let presented = get_presented(app, token).await?;
+    let mut tx = app.db.read().await?;
+    let session = store::find(&mut tx, presented.session_id).await?;
+    drop(tx);
+    if gate::usable(session.as_ref(), presented.account.id, app.clock.now()).is_err() {
+        return Err(RefreshError::Invalid);
+    }
+    if !presented.is_current(app, token) {
+        presented.report_reuse();
+        end(app, presented.session_id).await?;
+        return Err(RefreshError::Reused);
+    }
+    Ok(presented.owner())
+}
+
+/// What is known of a token. Looked for outside of any writing transaction, so that made-up tokens
+/// keep no writer waiting.
+async fn get_presented(app: &App, token: &RefreshToken) -> Result<Presented, RefreshError> {
     let mut tx = app.db.read().await?;
     let presented = store::find_presented(&mut tx, token.hash()).await?;
-    drop(tx);
-    let presented = presented.ok_or(RefreshError::Invalid)?;
-    app.limits.refresh(presented.session_id)?;
+    presented.ok_or(RefreshError::Invalid)
+}
 
-    let mut tx = app.db.write().await?;
-    let rotation = rotate(&mut tx, app, token, &presented).await?;
-    tx.commit().await?;
-    let (session, token) = match rotation {
-        Rotation::Live(session, token) => (session, token),
-        Rotation::Over => return Err(RefreshError::Invalid),
-        Rotation::Reused => {
-            tracing::warn!(
-                account.id = %presented.account.id,
-                session.id = %presented.session_id,
-                "a refresh token was used twice, so its session was ended"
-            );
-            return Err(RefreshError::Reused);
-        }
-    };
-    let opened = Opened {
-        session,
-        refresh_token: Some(token),
-    };
-    Ok(issue(app, &presented.account, &opened)?)
+async fn rotate_to_the_end(
+    app: &App,
+    token: &RefreshToken,
+    presented: &Presented,
+) -> Result<Rotation, StoreError> {
+    let (app, token, presented) = (app.clone(), token.clone(), presented.clone());
+    to_the_end(async move {
+        let mut tx = app.db.write().await?;
+        let rotation = rotate(&mut tx, &app, &token, &presented).await?;
+        tx.commit().await?;
+        Ok(rotation)
+    })
+    .await
 }
 
 async fn rotate(
@@ -192,28 +220,39 @@ async fn rotate(
 ) -> Result<Rotation, StoreError> {
     let now = app.clock.now();
     let id = presented.session_id;
+    if app.liveness.is_ended(id) {
+        // Ended here, and perhaps the database could not be told.
+        store::end(tx, id, now).await?;
+        return Ok(Rotation::Over);
+    }
     let expires_at = app.session_rules.expiry(presented.session_created_at, now);
     // First the session: its row is what everybody waits at who would change its tokens.
     let Some(session) = store::prolong(tx, id, now, expires_at).await? else {
         return Ok(Rotation::Over);
+    };
+    let live = |token| {
+        Rotation::Live(Opened {
+            session,
+            refresh_token: Some(token),
+        })
     };
     let successor = RefreshToken::generate();
     if store::spend(tx, token.hash(), now, &token.seal(&successor)).await? {
         store::insert_token(tx, successor.hash(), id, now).await?;
         // This token was itself a successor, and has been used now.
         store::erase_successors(tx, id, token.hash()).await?;
-        return Ok(Rotation::Live(session, successor));
+        return Ok(live(successor));
     }
     // Spent. Read again, since what was read before may be older than the wait for the session.
     let spent = store::find_presented(tx, token.hash())
         .await?
         .and_then(|presented| presented.spent);
     let grace = app.session_rules.refresh_grace;
-    let successor = spent.and_then(|spent| spent.within_grace(token, grace, now));
-    if let Some(successor) = successor {
-        return Ok(Rotation::Live(session, successor));
+    if let Some(successor) = spent.and_then(|spent| spent.within_grace(token, grace, now)) {
+        return Ok(live(successor));
     }
-    app.liveness.end(id, now.plus(app.longest_token_life()));
+    presented.report_reuse();
+    app.mark_ended(id);
     store::end(tx, id, now).await?;
     Ok(Rotation::Reused)
 }

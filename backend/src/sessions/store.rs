@@ -145,7 +145,7 @@ pub(super) async fn prolong(
     expires_at: Timestamp,
 ) -> Result<Option<Session>, StoreError> {
     const SQL: &str = "UPDATE countersign_sessions SET last_used_at = $2, expires_at = $3 \
-                       WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 \
+                       WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 AND $3 > $2 \
                        RETURNING id, account_id, created_at, auth_time, last_used_at, expires_at, \
                        ended_at";
     let row: Option<SessionRow> = on!(tx, |conn| sqlx::query_as(SQL)
@@ -197,7 +197,8 @@ pub(super) async fn end_all(
     now: Timestamp,
 ) -> Result<Vec<SessionId>, StoreError> {
     const SQL: &str = "UPDATE countersign_sessions SET ended_at = $3 \
-                       WHERE account_id = $1 AND ended_at IS NULL AND id <> $2 RETURNING id";
+                       WHERE account_id = $1 AND ended_at IS NULL AND expires_at > $3 \
+                       AND id <> $2 RETURNING id";
     Ok(on!(tx, |conn| sqlx::query_scalar(SQL)
         .bind(account)
         // No session has the id of all zeros.
@@ -207,22 +208,25 @@ pub(super) async fn end_all(
         .await)?)
 }
 
-/// Ends the oldest live sessions of an account beyond `kept` of them; which these were.
+/// Ends the oldest live sessions of an account, so that beside `new` there are at most `others`;
+/// which these were.
 pub(super) async fn end_oldest(
     tx: &mut Tx,
     account: AccountId,
-    kept: u32,
+    new: SessionId,
+    others: u32,
     now: Timestamp,
 ) -> Result<Vec<SessionId>, StoreError> {
     const SQL: &str = "UPDATE countersign_sessions SET ended_at = $2 \
                        WHERE account_id = $1 AND ended_at IS NULL AND expires_at > $2 \
-                       AND id NOT IN (SELECT id FROM countersign_sessions \
+                       AND id <> $4 AND id NOT IN (SELECT id FROM countersign_sessions \
                        WHERE account_id = $1 AND ended_at IS NULL AND expires_at > $2 \
-                       ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING id";
+                       AND id <> $4 ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING id";
     Ok(on!(tx, |conn| sqlx::query_scalar(SQL)
         .bind(account)
         .bind(now)
-        .bind(i64::from(kept))
+        .bind(i64::from(others))
+        .bind(new)
         .fetch_all(&mut **conn)
         .await)?)
 }
@@ -298,63 +302,123 @@ pub(super) async fn erase_successors(
     Ok(())
 }
 
-/// Erases up to `batch` sealed successors of tokens that were spent before `spent_before`; how
-/// many these were.
-pub(super) async fn sweep_successors(
-    tx: &mut Tx,
-    spent_before: Timestamp,
-    batch: u32,
-) -> Result<u64, StoreError> {
-    const SQL: &str = "UPDATE countersign_refresh_tokens SET successor = NULL WHERE hash IN \
-                       (SELECT hash FROM countersign_refresh_tokens \
-                       WHERE successor IS NOT NULL AND used_at < $1 LIMIT $2)";
-    sweep(tx, SQL, spent_before, batch).await
+/// What the sweep forgets, in the order in which it does: the tokens of a session before the
+/// session, since a session that takes thousands of rows with it is no small step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sweep {
+    /// Sealed successors of tokens that were spent before.
+    Successors,
+    /// Tokens of sessions that were ended before.
+    TokensOfEnded,
+    /// Sessions that were ended before, once they have no tokens.
+    Ended,
+    /// Tokens of sessions that were over by themselves before.
+    TokensOfExpired,
+    /// Sessions that were over by themselves before, once they have no tokens.
+    Expired,
 }
 
-/// Deletes up to `batch` tokens that were spent before `spent_before`; how many these were.
-pub(super) async fn sweep_spent(
-    tx: &mut Tx,
-    spent_before: Timestamp,
-    batch: u32,
-) -> Result<u64, StoreError> {
-    const SQL: &str = "DELETE FROM countersign_refresh_tokens WHERE hash IN \
-                       (SELECT hash FROM countersign_refresh_tokens WHERE used_at < $1 LIMIT $2)";
-    sweep(tx, SQL, spent_before, batch).await
+impl Sweep {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Successors,
+        Self::TokensOfEnded,
+        Self::Ended,
+        Self::TokensOfExpired,
+        Self::Expired,
+    ];
+
+    /// `$1` is the time before which, `$2` how many rows at most.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Successors => {
+                "UPDATE countersign_refresh_tokens SET successor = NULL WHERE hash IN \
+                 (SELECT hash FROM countersign_refresh_tokens \
+                 WHERE successor IS NOT NULL AND used_at < $1 LIMIT $2)"
+            }
+            Self::TokensOfEnded => {
+                "DELETE FROM countersign_refresh_tokens WHERE hash IN \
+                 (SELECT t.hash FROM countersign_sessions s \
+                 JOIN countersign_refresh_tokens t ON t.session_id = s.id \
+                 WHERE s.ended_at < $1 LIMIT $2)"
+            }
+            Self::Ended => {
+                "DELETE FROM countersign_sessions WHERE id IN \
+                 (SELECT s.id FROM countersign_sessions s WHERE s.ended_at < $1 \
+                 AND NOT EXISTS (SELECT 1 FROM countersign_refresh_tokens t \
+                 WHERE t.session_id = s.id) LIMIT $2)"
+            }
+            Self::TokensOfExpired => {
+                "DELETE FROM countersign_refresh_tokens WHERE hash IN \
+                 (SELECT t.hash FROM countersign_sessions s \
+                 JOIN countersign_refresh_tokens t ON t.session_id = s.id \
+                 WHERE s.expires_at < $1 LIMIT $2)"
+            }
+            Self::Expired => {
+                "DELETE FROM countersign_sessions WHERE id IN \
+                 (SELECT s.id FROM countersign_sessions s WHERE s.expires_at < $1 \
+                 AND NOT EXISTS (SELECT 1 FROM countersign_refresh_tokens t \
+                 WHERE t.session_id = s.id) LIMIT $2)"
+            }
+        }
+    }
 }
 
-/// Deletes up to `batch` sessions, and their tokens, that were over by themselves before `before`;
-/// how many these were.
-pub(super) async fn sweep_expired(
+/// Forgets up to `batch` rows of what was over `before`; how many these were.
+pub(super) async fn sweep(
     tx: &mut Tx,
+    what: Sweep,
     before: Timestamp,
     batch: u32,
 ) -> Result<u64, StoreError> {
-    const SQL: &str = "DELETE FROM countersign_sessions WHERE id IN \
-                       (SELECT id FROM countersign_sessions WHERE expires_at < $1 LIMIT $2)";
-    sweep(tx, SQL, before, batch).await
-}
-
-/// The same for sessions that were ended.
-pub(super) async fn sweep_ended(
-    tx: &mut Tx,
-    before: Timestamp,
-    batch: u32,
-) -> Result<u64, StoreError> {
-    const SQL: &str = "DELETE FROM countersign_sessions WHERE id IN \
-                       (SELECT id FROM countersign_sessions WHERE ended_at < $1 LIMIT $2)";
-    sweep(tx, SQL, before, batch).await
-}
-
-async fn sweep(
-    tx: &mut Tx,
-    sql: &'static str,
-    before: Timestamp,
-    batch: u32,
-) -> Result<u64, StoreError> {
-    Ok(on!(tx, |conn| sqlx::query(sql)
+    Ok(on!(tx, |conn| sqlx::query(what.sql())
         .bind(before)
         .bind(i64::from(batch))
         .execute(&mut **conn)
         .await
         .map(|done| done.rows_affected()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+    use crate::store::Db;
+
+    /// A sweep runs every minute, and on `SQLite` nobody else writes meanwhile: none may read all
+    /// rows to find that there is nothing to do.
+    #[tokio::test]
+    async fn no_sweep_scans_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_sqlite(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let Db::Sqlite { read, .. } = &db else {
+            unreachable!()
+        };
+        for what in Sweep::ALL {
+            let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", what.sql()));
+            let plan = sqlx::query(sql)
+                .bind(0_i64)
+                .bind(1_i64)
+                .fetch_all(read)
+                .await
+                .unwrap();
+            let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+
+            assert!(
+                !steps.iter().any(|step| step.starts_with("SCAN ")),
+                "{what:?}: {steps:#?}"
+            );
+            let wanted = match what {
+                Sweep::Successors => "countersign_refresh_tokens_grace",
+                Sweep::TokensOfEnded | Sweep::Ended => "countersign_sessions_ended",
+                Sweep::TokensOfExpired | Sweep::Expired => "countersign_sessions_expires",
+            };
+            assert!(
+                steps.iter().any(|step| step.contains(wanted)),
+                "{what:?}: {steps:#?}"
+            );
+        }
+    }
 }

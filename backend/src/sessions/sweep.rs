@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::store;
-use crate::{
-    app::App,
-    store::{StoreError, Timestamp},
-};
+use super::store::{self, Sweep};
+use crate::{app::App, store::StoreError};
 
 /// How many rows a transaction touches: on `SQLite` everybody who writes waits for it.
 const BATCH: u32 = 200;
@@ -17,50 +14,38 @@ const BATCHES: u32 = 50;
 /// set right again.
 const KEPT: Duration = Duration::from_hours(24);
 
-/// Forgets sessions that are over, refresh tokens that were spent long ago, and the successors
-/// that nobody can get any more. Safe to run on several replicas at once.
+/// Forgets sessions that are over, and the successors that nobody can get any more. Safe to run on
+/// several replicas at once.
+///
+/// A spent token stays as long as its session: a second use is noticed however late it comes.
 ///
 /// # Errors
 ///
-/// [`StoreError`] where the database fails; what was swept before stays swept.
+/// [`StoreError`] of what failed first; the rest was swept all the same.
 pub async fn sweep(app: &App) -> Result<(), StoreError> {
+    app.liveness.sweep(app.clock.now());
+    let mut outcome = Ok(());
+    for what in Sweep::ALL {
+        let swept = sweep_all(app, what).await;
+        outcome = outcome.and(swept);
+    }
+    outcome
+}
+
+async fn sweep_all(app: &App, what: Sweep) -> Result<(), StoreError> {
     let now = app.clock.now();
-    let rules = &app.session_rules;
-    app.liveness.sweep(now);
-    let over = now.minus(KEPT);
-    for kind in [
+    let before = match what {
         // A second more, since the grace includes its last one.
-        Kind::Successors(now.minus(rules.refresh_grace + Duration::from_secs(1))),
-        // What is presented after so long is refused as unknown, as an idle session's token is.
-        Kind::Spent(now.minus(rules.idle_ttl.max(KEPT))),
-        Kind::Ended(over),
-        Kind::Expired(over),
-    ] {
-        for _ in 0..BATCHES {
-            if batch(app, kind).await? < u64::from(BATCH) {
-                break;
-            }
+        Sweep::Successors => now.minus(app.session_rules.refresh_grace + Duration::from_secs(1)),
+        _ => now.minus(KEPT),
+    };
+    for _ in 0..BATCHES {
+        let mut tx = app.db.write().await?;
+        let swept = store::sweep(&mut tx, what, before, BATCH).await?;
+        tx.commit().await?;
+        if swept < u64::from(BATCH) {
+            break;
         }
     }
     Ok(())
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Successors(Timestamp),
-    Spent(Timestamp),
-    Ended(Timestamp),
-    Expired(Timestamp),
-}
-
-async fn batch(app: &App, kind: Kind) -> Result<u64, StoreError> {
-    let mut tx = app.db.write().await?;
-    let swept = match kind {
-        Kind::Successors(before) => store::sweep_successors(&mut tx, before, BATCH).await?,
-        Kind::Spent(before) => store::sweep_spent(&mut tx, before, BATCH).await?,
-        Kind::Ended(before) => store::sweep_ended(&mut tx, before, BATCH).await?,
-        Kind::Expired(before) => store::sweep_expired(&mut tx, before, BATCH).await?,
-    };
-    tx.commit().await?;
-    Ok(swept)
 }

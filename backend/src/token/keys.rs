@@ -232,7 +232,8 @@ pub struct SigningKey {
     kid: String,
     algorithm: Algorithm,
     held: Arc<Held>,
-    jwk: Jwk,
+    /// What may be published: never there for a secret.
+    jwk: Option<Jwk>,
 }
 
 impl SigningKey {
@@ -249,7 +250,7 @@ impl SigningKey {
             kid,
             algorithm,
             held: Arc::new(held),
-            jwk,
+            jwk: (!algorithm.is_symmetric()).then_some(jwk),
         })
     }
 
@@ -291,9 +292,10 @@ impl SigningKey {
     ///
     /// [`KeyError::Malformed`] where the public part cannot be read.
     pub fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
-        match &*self.held {
-            Held::Hmac { secret, .. } => VerifyingKey::from_secret(self.algorithm, secret),
-            _ => VerifyingKey::from_jwk(&self.jwk),
+        match (&*self.held, &self.jwk) {
+            (Held::Hmac { secret, .. }, _) => VerifyingKey::from_secret(self.algorithm, secret),
+            (_, Some(jwk)) => VerifyingKey::from_jwk(jwk),
+            (_, None) => Err(KeyError::Malformed),
         }
     }
 }

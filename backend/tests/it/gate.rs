@@ -1,7 +1,8 @@
 //! One gate: no path takes or gives a token without asking whether its session and account live.
 //!
-//! These tests walk the document that the handlers make of themselves, so a new path is in them
-//! without anybody adding it, or fails them.
+//! These tests walk the document that the handlers make of themselves, so a new path that wants a
+//! token, or answers one, is in them without anybody adding it, or fails them. That nothing else
+//! in the code signs or verifies is a check of its own (`cargo xtask check`, who may call whom).
 
 use countersign::store::Db;
 use countersign_types::routes;

@@ -128,7 +128,9 @@ impl Model {
             .filter(|id| self.is_live(*id))
             .collect();
         live.sort_by_key(|id| (self.sessions[*id].created, *id));
-        for id in live.iter().rev().skip(4) {
+        // The new one is kept, however old the clock says it is.
+        live.retain(|id| *id != session);
+        for id in live.iter().rev().skip(3) {
             self.sessions[*id].is_ended = true;
         }
     }
@@ -384,6 +386,8 @@ fn obeys_the_model(database: impl AsyncFn() -> Option<Database>) {
                 for step in &steps {
                     run.step(step).await;
                 }
+                // Its connections and threads would stay until the last case is over.
+                run.app.stop().await;
             })
             .await
         });

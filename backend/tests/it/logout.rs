@@ -87,10 +87,11 @@ backends! {
         let next = app.refresh_pair(&one.refresh).await;
         app.clock.advance(Duration::from_secs(11));
 
-        // Spent: whoever has it may have found it.
+        // Spent: whoever has it may have found it, so it ends what it is of, and nothing else.
         assert_eq!(everywhere(&one.refresh).await.summary(),
-            "401 application/problem+json refresh_token_invalid");
-        assert_eq!(live(&app, &[&next, &other]).await, [true, true]);
+            "401 application/problem+json refresh_token_reused");
+        assert_eq!(live(&app, &[&next, &other]).await, [false, true]);
+        let next = app.sign_in_pair("ada@example.com").await;
         assert_eq!(everywhere(&next.refresh).await.status(), 204);
         assert_eq!(live(&app, &[&next, &other]).await, [false, false]);
 
@@ -204,4 +205,16 @@ async fn signing_out_without_anything_is_401_with_what_is_missing() {
     no refresh token: 401 application/problem+json refresh_token_invalid
     an unknown member: 422 application/problem+json validation_failed
     ");
+}
+
+#[tokio::test]
+async fn browser_forgets_its_cookie_also_where_the_server_could_not_end_the_session() {
+    let app = TestApp::with(&[]).await;
+    let cookie = cookie_of(&app, "ada@example.com").await;
+    app.app.db.close().await;
+
+    let answer = Answer::of(with_cookie(&app, routes::LOGOUT, &cookie)).await;
+
+    assert_eq!(answer.status(), 503, "{answer}");
+    assert!(answer.set_cookie(COOKIE).is_some(), "{answer}");
 }

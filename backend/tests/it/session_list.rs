@@ -171,3 +171,16 @@ async fn user_agent_is_kept_short_and_harmless() {
         .max();
     assert_eq!(longest, Some(256));
 }
+
+#[tokio::test]
+async fn list_is_whole_also_after_the_maximum_was_lowered() {
+    let mut app = TestApp::with(&[]).await;
+    let pair = app.register_pair("ada@example.com").await;
+    for _ in 0..4 {
+        sign_in_by(&app, FIREFOX).await;
+    }
+
+    app.reconfigure(&[("SESSION__MAX_PER_ACCOUNT", "2")]).await;
+
+    assert_eq!(list(&app, &pair).await.len(), 5);
+}

@@ -201,7 +201,7 @@ async fn token_lives_as_long_as_it_says_and_the_leeway() {
 
     {
       "code": "token_expired",
-      "detail": "This access token has expired. Sign in again.",
+      "detail": "This access token has expired. Refresh it, or sign in again.",
       "status": 401,
       "title": "Token expired",
       "type": "urn:countersign:problem:token_expired"

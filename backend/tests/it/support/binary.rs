@@ -27,6 +27,8 @@ impl Binary {
             .args(["serve", "--port", "0"])
             .current_dir(folder)
             .env("COUNTERSIGN_LIMITS__SCALE", "1000000")
+            // A slow machine may take its time to start anew.
+            .env("COUNTERSIGN_SESSION__REFRESH_GRACE", "60s")
             // Another port at every start, and tokens that outlive it.
             .env("COUNTERSIGN_TOKEN__ISSUER", "http://issuer.test")
             .env("COUNTERSIGN_TOKEN__AUDIENCE", "http://audience.test")

@@ -155,7 +155,8 @@ impl TestApp {
         self.restart().await;
     }
 
-    async fn stop(&mut self) {
+    /// Ends it, with its connections.
+    pub(crate) async fn stop(&mut self) {
         self.running.stop.cancel();
         (&mut self.running.task).await.unwrap();
         self.app.db.close().await;
