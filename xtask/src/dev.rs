@@ -12,10 +12,16 @@ use anyhow::{Context, Result};
 
 use crate::job::{Interrupted, Job};
 use crate::pages::{self, Kit};
-use crate::setup::Workspace;
+use crate::setup::{Workspace, variable};
 use crate::ui::{self, Steps};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Where browsers that send no `Sec-Fetch-Site` say that they are; without it they could not refresh
+/// through Trunk's proxy.
+const EXTRA_ORIGINS: (&str, &str) = (
+    "COUNTERSIGN_DEV__EXTRA_ORIGINS",
+    r#"["http://localhost:8080","http://127.0.0.1:8080"]"#,
+);
 
 /// Runs both until Ctrl-C.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -100,6 +106,10 @@ fn start(workspace: &Workspace) -> Result<Job> {
     server
         .args(["serve", "--port", "3000"])
         .stdin(Stdio::null());
+    let (name, origins) = EXTRA_ORIGINS;
+    if variable(name).is_none() {
+        server.env(name, origins);
+    }
     adopted(workspace, &mut server, "dev-server")
 }
 
