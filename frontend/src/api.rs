@@ -1,6 +1,7 @@
 //! The calls of the server: the only user of gloo-net, one function for each path.
 //!
-//! It knows neither the session nor any page. Every call ends: after [`TIMEOUT`] it is aborted.
+//! It knows neither the session nor any page. Every call ends: after [`TIMEOUT`] it is aborted, a
+//! refresh sooner.
 
 use std::time::Duration;
 
@@ -8,17 +9,22 @@ use countersign_types::{
     Password, Problem, ProblemCode, Token,
     accounts::{AuthConfig, RegisterRequest},
     routes,
-    sessions::{Message, SignInRequest, TokenResponse},
+    sessions::{Message, RefreshDelivery, SessionsResponse, SignInRequest, TokenResponse},
 };
 use gloo_net::http::{Method, Request, RequestBuilder, Response};
 use leptos::prelude::set_timeout_with_handle;
 use serde::{Serialize, de::DeserializeOwned};
-use web_sys::AbortController;
+use wasm_bindgen::JsValue;
+use web_sys::{AbortController, RequestInit};
 
 use crate::strings;
 
 /// How long a call may take. A password is hashed in a queue, so this is more than a moment.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a refresh may take. Its answer may be lost after the server has spent the old token, and
+/// for ten seconds only a repeat gets the same successor; so it must be repeated before.
+pub const REFRESH_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Why a call gave no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +60,30 @@ impl ApiError {
 
     /// Whether the server refused the token itself.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Problem(problem) if problem.status == 401)
+        self.is_problem(401)
+    }
+
+    /// Whether there is no such thing, or no longer.
+    pub fn is_not_found(&self) -> bool {
+        self.is_problem(404)
+    }
+
+    /// Whether the server has clearly refused to go on with a session. A gateway's own page, a limit
+    /// or a fault is no such word.
+    pub fn is_refusal(&self) -> bool {
+        self.is_problem(401) || self.is_problem(403)
+    }
+
+    /// Seconds that the server wants us to wait.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Problem(problem) => problem.retry_after,
+            _ => None,
+        }
+    }
+
+    fn is_problem(&self, status: u16) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == status)
     }
 }
 
@@ -78,7 +107,7 @@ pub async fn config() -> Result<AuthConfig, ApiError> {
     json(&send(Call::new(Method::GET, routes::CONFIG)).await?)
 }
 
-/// `POST /auth`: signs in.
+/// `POST /auth`: signs in. The refresh token comes in a cookie that no script can read.
 ///
 /// # Errors
 ///
@@ -87,12 +116,12 @@ pub async fn sign_in(email: String, password: Password) -> Result<TokenResponse,
     let body = SignInRequest {
         email,
         password,
-        refresh: None,
+        refresh: RefreshDelivery::Cookie,
     };
     json(&send(Call::new(Method::POST, routes::SIGN_IN).json(&body)).await?)
 }
 
-/// `POST /auth/register`: creates an account and signs in.
+/// `POST /auth/register`: creates an account and signs in, as [`sign_in`] does.
 ///
 /// # Errors
 ///
@@ -101,18 +130,69 @@ pub async fn register(email: String, password: Password) -> Result<TokenResponse
     let body = RegisterRequest {
         email,
         password,
-        refresh: None,
+        refresh: RefreshDelivery::Cookie,
     };
     json(&send(Call::new(Method::POST, routes::REGISTER).json(&body)).await?)
 }
 
-/// `POST /auth/logout`: ends the token's session.
+/// `POST /auth/refresh`: swaps the refresh token, which is in the cookie, for a new pair.
+///
+/// # Errors
+///
+/// [`ApiError`] says why there is no new token; [`ApiError::is_refusal`], whether there will be none.
+pub async fn refresh() -> Result<TokenResponse, ApiError> {
+    json(&send(Call::new(Method::POST, routes::REFRESH).outliving_the_page()).await?)
+}
+
+/// `POST /auth/logout`: ends the token's session; where the token is over, the cookie's.
 ///
 /// # Errors
 ///
 /// [`ApiError`] says why the server may not know of it.
 pub async fn logout(token: &Token) -> Result<(), ApiError> {
     send(Call::new(Method::POST, routes::LOGOUT).bearer(token))
+        .await
+        .map(drop)
+}
+
+/// `POST /auth/logout-all`: ends every session of the account.
+///
+/// # Errors
+///
+/// [`ApiError`] says why they may go on.
+pub async fn logout_all(token: &Token) -> Result<(), ApiError> {
+    send(Call::new(Method::POST, routes::LOGOUT_ALL).bearer(token))
+        .await
+        .map(drop)
+}
+
+/// `GET /auth/sessions`: where the account is signed in.
+///
+/// # Errors
+///
+/// [`ApiError`] says why there is no list.
+pub async fn sessions(token: &Token) -> Result<SessionsResponse, ApiError> {
+    json(&send(Call::new(Method::GET, routes::SESSIONS).bearer(token)).await?)
+}
+
+/// `DELETE /auth/sessions/{id}`: ends one session of the account.
+///
+/// # Errors
+///
+/// [`ApiError`] says why it may go on; [`ApiError::is_not_found`], that there is none.
+pub async fn end_session(token: &Token, id: &str) -> Result<(), ApiError> {
+    send(Call::new(Method::DELETE, &routes::session(id)).bearer(token))
+        .await
+        .map(drop)
+}
+
+/// `DELETE /auth/sessions`: ends every session of the account but the token's.
+///
+/// # Errors
+///
+/// [`ApiError`] says why they may go on.
+pub async fn end_other_sessions(token: &Token) -> Result<(), ApiError> {
+    send(Call::new(Method::DELETE, routes::SESSIONS).bearer(token))
         .await
         .map(drop)
 }
@@ -135,6 +215,8 @@ pub async fn protected(token: &Token) -> Result<Exchange, ApiError> {
 struct Call {
     builder: RequestBuilder,
     body: Option<String>,
+    outlives_page: bool,
+    limit: Duration,
 }
 
 impl Call {
@@ -144,7 +226,17 @@ impl Call {
                 .method(method)
                 .header("Accept", "application/json"),
             body: None,
+            outlives_page: false,
+            limit: TIMEOUT,
         }
+    }
+
+    /// A page that is closed or reloaded at this moment must not lose the answer's cookie: the token
+    /// that it replaces is spent, and its second use would end the session.
+    fn outliving_the_page(mut self) -> Self {
+        self.outlives_page = true;
+        self.limit = REFRESH_TIMEOUT;
+        self
     }
 
     fn bearer(mut self, token: &Token) -> Self {
@@ -160,10 +252,30 @@ impl Call {
     }
 
     fn build(self) -> Result<Request, gloo_net::Error> {
-        match self.body {
-            Some(body) => self.builder.body(body),
-            None => self.builder.build(),
-        }
+        let request = match self.body {
+            Some(body) => self.builder.body(body)?,
+            None => self.builder.build()?,
+        };
+        Ok(if self.outlives_page {
+            kept_alive(request)
+        } else {
+            request
+        })
+    }
+}
+
+/// Neither gloo-net nor web-sys knows `keepalive` yet. A browser without it has the request as it was.
+fn kept_alive(request: Request) -> Request {
+    let request = web_sys::Request::from(request);
+    let options = RequestInit::new();
+    drop(js_sys::Reflect::set(
+        &options,
+        &JsValue::from_str("keepalive"),
+        &JsValue::TRUE,
+    ));
+    match web_sys::Request::new_with_request_and_init(&request, &options) {
+        Ok(kept) => Request::from(kept),
+        Err(_) => Request::from(request),
     }
 }
 
@@ -176,8 +288,8 @@ async fn send(mut call: Call) -> Result<Answer, ApiError> {
     let abort = AbortController::new().ok();
     let signal = abort.as_ref().map(AbortController::signal);
     call.builder = call.builder.abort_signal(signal.as_ref());
-    let timer =
-        abort.and_then(|abort| set_timeout_with_handle(move || abort.abort(), TIMEOUT).ok());
+    let limit = call.limit;
+    let timer = abort.and_then(|abort| set_timeout_with_handle(move || abort.abort(), limit).ok());
     let result = receive(call).await;
     if let Some(timer) = timer {
         timer.clear();
@@ -210,4 +322,31 @@ async fn receive(call: Call) -> Result<Answer, gloo_net::Error> {
 
 fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiError> {
     serde_json::from_str(&answer.body).map_err(|_| ApiError::Unexpected(answer.status))
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    fn problem(code: ProblemCode) -> ApiError {
+        ApiError::Problem(Box::new(Problem::new(code, "x")))
+    }
+
+    #[test]
+    fn only_the_servers_own_word_is_a_refusal() {
+        assert!(problem(ProblemCode::RefreshTokenInvalid).is_refusal());
+        assert!(problem(ProblemCode::RefreshTokenReused).is_refusal());
+        assert!(problem(ProblemCode::CsrfFailed).is_refusal());
+        for passing in [
+            problem(ProblemCode::RateLimited),
+            problem(ProblemCode::Unavailable),
+            problem(ProblemCode::InternalError),
+            ApiError::Unexpected(401),
+            ApiError::Unexpected(502),
+            ApiError::Offline,
+            ApiError::TimedOut,
+        ] {
+            assert!(!passing.is_refusal(), "{passing:?}");
+        }
+    }
 }

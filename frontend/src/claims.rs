@@ -42,9 +42,24 @@ impl Claims {
         self.text("email").or_else(|| self.text("sub"))
     }
 
-    /// When the token expires, in seconds since 1970.
+    /// Whose token it is: the account's id.
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// The id of the session that the token belongs to.
+    pub fn session(&self) -> Option<&str> {
+        self.text("sid")
+    }
+
+    /// When the token expires, in seconds since 1970 by the server's clock.
     pub fn expires_at(&self) -> Option<f64> {
         self.0.get("exp").and_then(Value::as_f64)
+    }
+
+    /// When the token was issued, in seconds since 1970 by the server's clock.
+    pub fn issued_at(&self) -> Option<f64> {
+        self.0.get("iat").and_then(Value::as_f64)
     }
 
     /// Every claim as text, in the order in which they are worth reading.
