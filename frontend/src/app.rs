@@ -13,14 +13,16 @@ use crate::{
     api,
     components::{Frame, FrameLinks, provide_page_focus},
     pages::{HomePage, NotFoundPage, SignInPage, SignUpPage},
+    refresh::Refresher,
     session::{Farewell, SessionHandle},
     settings::Settings,
+    strings,
 };
 
 /// Countersign's single-page application.
 #[component]
 pub fn App() -> impl IntoView {
-    SessionHandle::provide();
+    Refresher::provide(SessionHandle::provide());
     Settings::provide();
     provide_page_focus();
     view! {
@@ -34,6 +36,7 @@ pub fn App() -> impl IntoView {
 fn Shell() -> impl IntoView {
     let session = SessionHandle::expect();
     let settings = Settings::expect();
+    let refresher = Refresher::expect();
     let navigate = use_navigate();
     let is_leaving = RwSignal::new(false);
     let sign_out = Callback::new(move |()| {
@@ -59,15 +62,25 @@ fn Shell() -> impl IntoView {
     });
     let links = Signal::derive(move || {
         if session.is_known() {
-            FrameLinks::SignOut
+            FrameLinks::Account
         } else if settings.is_registration_closed() {
             FrameLinks::SignIn
         } else {
             FrameLinks::SignInOrUp
         }
     });
+    let notice = Signal::derive(move || {
+        let is_online = || window().navigator().on_line();
+        refresher.is_waiting().then(|| {
+            if is_online() {
+                strings::WAITING_SERVER
+            } else {
+                strings::WAITING_OFFLINE
+            }
+        })
+    });
     view! {
-        <Frame links=links is_leaving=is_leaving on_sign_out=sign_out>
+        <Frame links=links is_leaving=is_leaving notice=notice on_sign_out=sign_out>
             <FlatRoutes fallback=|| view! { <NotFoundPage /> }>
                 <Route path=path!("/") view=HomePage />
                 <Route path=path!("/index") view=HomePage />

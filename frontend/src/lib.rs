@@ -14,10 +14,15 @@
 //! }
 //! ```
 //!
+//! The session then ends with its token. Where the server gives refresh tokens in its cookie, provide
+//! a [`Refresher`](refresh::Refresher) for it too, and the tokens are replaced as long as somebody
+//! stays signed in.
+//!
 //! - [`api`] calls the server: the only user of gloo-net, a function for each path.
 //! - [`session`] knows who is signed in: the only user of gloo-storage.
+//! - [`refresh`] keeps them signed in: it composes the two.
 //! - [`components`] take props and give callbacks; they reach for no global.
-//! - [`pages`] compose components with the two above.
+//! - [`pages`] compose components with all of these.
 //! - [`return_to`] and [`claims`] are pure.
 //!
 //! Texts are in one private module, so that a translation finds them all.
@@ -35,7 +40,9 @@ pub mod api;
 pub mod app;
 pub mod claims;
 pub mod components;
+mod lock;
 pub mod pages;
+pub mod refresh;
 pub mod return_to;
 pub mod session;
 pub mod settings;

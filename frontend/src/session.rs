@@ -13,6 +13,12 @@ use std::time::Duration;
 
 use crate::claims::Claims;
 
+/// How far this browser's clock is ahead of the server's, in milliseconds, as measured at the last
+/// token. Beside the token, because `exp` is by the server's clock: a tab that only finds a token
+/// could not tell when it is over, and two tabs on a computer whose clock is fast would replace each
+/// other's tokens without end.
+const CLOCK_KEY: &str = "jwt_clock";
+
 /// Who is signed in, as far as this tab knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Session {
@@ -58,8 +64,17 @@ pub struct Known {
     pub claims: Claims,
     /// When it expires by this browser's clock, in milliseconds since 1970.
     pub ends_at: Option<f64>,
+    /// How long it lives in all, in milliseconds.
+    pub lifetime: Option<f64>,
     /// Whether it survives a reload.
     pub is_stored: bool,
+}
+
+impl Known {
+    /// Whether the token's time is over.
+    pub fn is_over(&self, now: f64) -> bool {
+        self.ends_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// The session and what may be done to it. Cheap to copy; get it with [`SessionHandle::expect`].
@@ -67,6 +82,10 @@ pub struct Known {
 pub struct SessionHandle {
     state: RwSignal<Session>,
     now: RwSignal<f64>,
+    is_renewable: StoredValue<bool>,
+    /// The session that ended here last. It does not come back, whatever another tab stores that
+    /// was refreshing it at that moment.
+    ended: StoredValue<Option<String>>,
 }
 
 impl SessionHandle {
@@ -76,6 +95,8 @@ impl SessionHandle {
         let session = Self {
             state: RwSignal::new(Session::Unknown),
             now: RwSignal::new(js_sys::Date::now()),
+            is_renewable: StoredValue::new(false),
+            ended: StoredValue::new(None),
         };
         session.state.set(session.read());
         session.watch_expiry();
@@ -117,9 +138,38 @@ impl SessionHandle {
         untrack(|| self.token())
     }
 
+    /// Who is signed in, without subscribing.
+    pub fn known_untracked(self) -> Option<Known> {
+        self.state.with_untracked(|state| match state {
+            Session::Known(known) => Some(known.clone()),
+            _ => None,
+        })
+    }
+
     /// Whether somebody is signed in; reading it subscribes.
     pub fn is_known(self) -> bool {
         self.state.with(|state| matches!(state, Session::Known(_)))
+    }
+
+    /// The id of the session, which stays when its token is replaced; reading it subscribes.
+    pub fn id(self) -> Option<String> {
+        self.state.with(|state| match state {
+            Session::Known(known) => known.claims.session().map(ToOwned::to_owned),
+            _ => None,
+        })
+    }
+
+    /// This browser's time when it was last looked at, in milliseconds since 1970: each second
+    /// while somebody is signed in. Reading it subscribes.
+    pub fn now(self) -> f64 {
+        self.now.get()
+    }
+
+    /// Whether somebody is signed in with a token whose time is over; reading it subscribes.
+    pub fn is_over(self) -> bool {
+        let now = self.now.get();
+        self.state
+            .with(|state| matches!(state, Session::Known(known) if known.is_over(now)))
     }
 
     /// Seconds until the token expires, counting down; reading it subscribes.
@@ -131,30 +181,61 @@ impl SessionHandle {
         })
     }
 
+    /// Somebody else renews the tokens, so that an expired one does not end the session.
+    pub fn leave_expiry_to_renewal(self) {
+        self.is_renewable.set_value(true);
+    }
+
     /// Begins a session with what the server answered.
     pub fn begin(self, answer: &TokenResponse) {
+        self.take(answer);
+    }
+
+    /// Goes on with the successor of `old`, unless somebody signed out or in meanwhile, here or in
+    /// another tab: then theirs counts, and this one is dropped. Returns whether it was taken.
+    pub fn renew(self, old: &Token, answer: &TokenResponse) -> bool {
+        self.follow();
+        let is_current = self
+            .state
+            .with_untracked(|state| matches!(state, Session::Known(known) if known.token == *old));
+        is_current && self.take(answer)
+    }
+
+    fn take(self, answer: &TokenResponse) -> bool {
         let now = js_sys::Date::now();
         let token = answer.access_token.clone();
         // By the lifetime and not by `exp`: this browser's clock may be wrong.
         let lifetime = Duration::from_secs(answer.expires_in).as_secs_f64() * 1000.0;
+        let ends_at = now + lifetime;
         let Some(claims) = Claims::decode(token.expose()) else {
             self.state.set(Session::Anonymous(Farewell::Ended));
-            return;
+            return false;
         };
-        let is_stored = store(&token);
+        let ahead = claims.expires_at().map(|end| ends_at - end * 1000.0);
+        let is_stored = store(&token, ahead);
         self.now.set(now);
         self.state.set(Session::Known(Known {
             token,
             claims,
-            ends_at: Some(now + lifetime),
+            ends_at: Some(ends_at),
+            lifetime: Some(lifetime),
             is_stored,
         }));
+        true
     }
 
     /// Ends the session here and in the other tabs.
     pub fn end(self, farewell: Farewell) {
+        self.note_end();
         forget();
         self.state.set(Session::Anonymous(farewell));
+    }
+
+    fn note_end(self) {
+        let known = self.known_untracked();
+        if let Some(id) = known.as_ref().and_then(|known| known.claims.session()) {
+            self.ended.set_value(Some(id.to_owned()));
+        }
     }
 
     /// The server refused this token. Ends the session, unless it has another token by now.
@@ -180,26 +261,44 @@ impl SessionHandle {
             forget();
             return Session::Anonymous(Farewell::Never);
         };
+        let lifetime = claims
+            .expires_at()
+            .zip(claims.issued_at())
+            .map(|(end, start)| (end - start) * 1000.0)
+            .filter(|lifetime| *lifetime > 0.0);
         let ends_at = claims
             .expires_at()
-            .map(|seconds| seconds * 1000.0)
-            // A token that seems to be over already: the server shall say so, its clock is right.
-            .filter(|end| *end > now);
+            .map(|seconds| seconds * 1000.0 + clock_ahead())
+            // No token lives longer from now on than from its issue; a clock may have been set back.
+            .map(|end| lifetime.map_or(end, |lifetime| end.min(now + lifetime)));
         Session::Known(Known {
             token: Token::from(token),
             claims,
             ends_at,
+            lifetime,
             is_stored: true,
         })
     }
 
-    /// Does what another tab did.
-    fn follow(self) {
+    /// Does what another tab did: after an event, and where one may have been missed.
+    pub fn follow(self) {
         self.now.set(js_sys::Date::now());
-        let was_known = self
-            .state
-            .with_untracked(|state| matches!(state, Session::Known(_)));
+        let known = self.known_untracked();
+        if known.as_ref().is_some_and(|known| !known.is_stored) {
+            // What this browser does not store, no other tab knows of.
+            return;
+        }
+        let was_known = known.is_some();
         match self.read() {
+            Session::Known(known)
+                if known.claims.session().is_some()
+                    && self.ended.get_value().as_deref() == known.claims.session() =>
+            {
+                forget();
+                if was_known {
+                    self.state.set(Session::Anonymous(Farewell::Elsewhere));
+                }
+            }
             Session::Known(known) => {
                 let is_news = self.state.with_untracked(
                     |state| !matches!(state, Session::Known(old) if old.token == known.token),
@@ -208,7 +307,10 @@ impl SessionHandle {
                     self.state.set(Session::Known(known));
                 }
             }
-            _ if was_known => self.state.set(Session::Anonymous(Farewell::Elsewhere)),
+            _ if was_known => {
+                self.note_end();
+                self.state.set(Session::Anonymous(Farewell::Elsewhere));
+            }
             _ => {}
         }
     }
@@ -224,10 +326,10 @@ impl SessionHandle {
             let tick = move || {
                 let now = js_sys::Date::now();
                 self.now.set(now);
-                let is_over = self.state.with_untracked(|state| {
-                    matches!(state, Session::Known(Known { ends_at: Some(end), .. }) if *end <= now)
-                });
-                if is_over {
+                let is_over = self
+                    .known_untracked()
+                    .is_some_and(|known| known.is_over(now));
+                if is_over && !self.is_renewable.get_value() {
                     self.end(Farewell::Expired);
                 }
             };
@@ -254,14 +356,31 @@ fn load() -> Option<String> {
     storage()?.get_item(STORAGE_KEY).ok().flatten()
 }
 
-fn store(token: &Token) -> bool {
-    storage().is_some_and(|storage| storage.set_item(STORAGE_KEY, token.expose()).is_ok())
+fn clock_ahead() -> f64 {
+    storage()
+        .and_then(|storage| storage.get_item(CLOCK_KEY).ok().flatten())
+        .and_then(|text| text.parse().ok())
+        .filter(|ahead: &f64| ahead.is_finite())
+        .unwrap_or(0.0)
+}
+
+fn store(token: &Token, ahead: Option<f64>) -> bool {
+    let Some(storage) = storage() else {
+        return false;
+    };
+    if let Some(ahead) = ahead {
+        // First, because the other tabs read it when the token changes. Without it they go by their
+        // own clock.
+        drop(storage.set_item(CLOCK_KEY, &ahead.to_string()));
+    }
+    storage.set_item(STORAGE_KEY, token.expose()).is_ok()
 }
 
 fn forget() {
     if let Some(storage) = storage() {
         // It can only fail where it is blocked, and then there is nothing to remove.
         drop(storage.remove_item(STORAGE_KEY));
+        drop(storage.remove_item(CLOCK_KEY));
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) const STEP_ANSWER: &str = "The server checked and answered";
 pub(crate) const STEP_ANSWER_TEXT: &str =
     "It verified the signature, the expiry and that your session is still alive.";
 pub(crate) const STEP_TOKEN: &str = "What the token says";
-pub(crate) const STEP_TOKEN_TEXT: &str = "Anyone who holds the token can read this, so it holds no secrets. Only the server can sign it.";
+pub(crate) const STEP_TOKEN_TEXT: &str = "Anyone who holds the token can read this, so it holds no secrets. Only the server can sign it. Shortly before it expires, the page swaps it for a new one.";
 pub(crate) const TIME_LEFT: &str = "Expires in";
 pub(crate) const CLAIM: &str = "Claim";
 pub(crate) const VALUE: &str = "Value";
@@ -51,13 +51,18 @@ pub(crate) const TRY_AGAIN: &str = "Try again";
 pub(crate) const FAILED: &str = "That did not work.";
 
 pub(crate) const SIGNED_OUT: &str = "You are signed out.";
-pub(crate) const SIGNED_OUT_UNTOLD: &str = "You are signed out in this browser, but the server could not be told. \
-     Until the token expires, a copy of it would still be accepted.";
-pub(crate) const SIGNED_OUT_ELSEWHERE: &str = "You signed out in another tab.";
+pub(crate) const SIGNED_OUT_UNTOLD: &str = "You are signed out in this browser, but the server could not be told, so your session goes on there. \
+     When the server can be reached again, sign in and end it under Sessions.";
+pub(crate) const SIGNED_OUT_ELSEWHERE: &str = "You were signed out in another tab.";
 pub(crate) const EXPIRED: &str = "Your session has expired. Sign in to go on.";
 pub(crate) const ENDED: &str = "Your session was ended. Sign in to go on.";
 pub(crate) const NOT_STORED: &str = "This browser does not allow this site to store anything, \
      so you stay signed in only until you close or reload this page.";
+
+pub(crate) const WAITING_OFFLINE: &str =
+    "You are offline. You stay signed in, and this page goes on by itself once you are back.";
+pub(crate) const WAITING_SERVER: &str =
+    "The server cannot be reached. You stay signed in; this page keeps trying.";
 
 pub(crate) const NOT_FOUND: &str = "There is no such page.";
 pub(crate) const NOT_FOUND_LEAD: &str =

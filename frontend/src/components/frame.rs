@@ -13,8 +13,8 @@ pub enum FrameLinks {
     SignIn,
     /// To sign in or to create an account.
     SignInOrUp,
-    /// To sign out.
-    SignOut,
+    /// To the list of sessions, and to sign out.
+    Account,
 }
 
 /// The frame around every page.
@@ -26,6 +26,9 @@ pub fn Frame(
     /// Whether signing out is on its way.
     #[prop(into)]
     is_leaving: Signal<bool>,
+    /// What everybody should know, whatever the page.
+    #[prop(into)]
+    notice: Signal<Option<&'static str>>,
     /// Somebody wants to sign out.
     on_sign_out: Callback<()>,
     /// The page.
@@ -33,6 +36,7 @@ pub fn Frame(
 ) -> impl IntoView {
     let main = NodeRef::<html::Main>::new();
     let links = Memo::new(move |_| links.get());
+    let notice = Memo::new(move |_| notice.get());
     view! {
         <a
             class="skip"
@@ -58,7 +62,7 @@ pub fn Frame(
             </A>
             <nav aria-label=strings::ACCOUNT_NAV>
                 {move || match links.get() {
-                    FrameLinks::SignOut => {
+                    FrameLinks::Account => {
                         view! {
                             <button
                                 type="button"
@@ -87,6 +91,9 @@ pub fn Frame(
             </nav>
         </header>
         <main id="content" tabindex="-1" node_ref=main>
+            <div class="news" role="status">
+                {move || notice.get().map(|text| view! { <p class="notice">{text}</p> })}
+            </div>
             {children()}
         </main>
         <footer class="bottom">

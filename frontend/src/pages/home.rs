@@ -1,16 +1,14 @@
 //! Home: a welcome, or who is signed in and how the server knows.
 
-use countersign_types::{ProblemCode, routes::pages as paths};
+use countersign_types::{Token, routes::pages as paths};
 use leptos::{prelude::*, task::spawn_local};
-use leptos_router::{
-    NavigateOptions,
-    components::A,
-    hooks::{use_location, use_navigate},
-};
+use leptos_router::{components::A, hooks::use_location};
 
 use crate::{
     api::{self, ApiError, Exchange},
+    claims::Claims,
     components::{Lesson, Page},
+    refresh::Refresher,
     return_to,
     session::{Farewell, Session, SessionHandle},
     settings::Settings,
@@ -21,15 +19,15 @@ use crate::{
 #[component]
 pub fn HomePage() -> impl IntoView {
     let session = SessionHandle::expect();
-    let exchange = RwSignal::new(None::<Result<Exchange, ApiError>>);
+    let asked = RwSignal::new(None::<Asked>);
     let attempt = RwSignal::new(0_u32);
-    ask(session, exchange, attempt);
-    lead_to_sign_in(session);
+    ask(session, asked, attempt);
+    lead_away_when_ended(session);
 
     let is_known = Memo::new(move |_| session.is_known());
-    let title = Signal::derive(move || match (is_known.get(), exchange.get()) {
+    let title = Signal::derive(move || match (is_known.get(), asked.get()) {
         (false, _) => strings::WELCOME.to_owned(),
-        (true, Some(Ok(exchange))) => exchange.message,
+        (true, Some(Ok((_, exchange)))) => exchange.message,
         (true, Some(Err(_))) => strings::FAILED.to_owned(),
         (true, None) => strings::ASKING.to_owned(),
     });
@@ -37,7 +35,7 @@ pub fn HomePage() -> impl IntoView {
         <Page title=title class="wide">
             {move || {
                 if is_known.get() {
-                    view! { <SignedIn session=session exchange=exchange attempt=attempt /> }.into_any()
+                    view! { <SignedIn session=session asked=asked attempt=attempt /> }.into_any()
                 } else {
                     view! { <Welcome session=session /> }.into_any()
                 }
@@ -46,47 +44,50 @@ pub fn HomePage() -> impl IntoView {
     }
 }
 
-/// Calls what only a valid token gets, for each token and each attempt.
-fn ask(
-    session: SessionHandle,
-    exchange: RwSignal<Option<Result<Exchange, ApiError>>>,
-    attempt: RwSignal<u32>,
-) {
+/// The answer, and the token that got it.
+type Asked = Result<(Token, Exchange), ApiError>;
+
+/// Calls what only a valid token gets, for each token and each attempt. As long as it is the same
+/// session, what is shown stays until there is something newer.
+fn ask(session: SessionHandle, asked: RwSignal<Option<Asked>>, attempt: RwSignal<u32>) {
+    let refresher = Refresher::expect();
     let token = Memo::new(move |_| session.token());
-    Effect::new(move |_| {
-        attempt.track();
-        exchange.set(None);
-        let Some(token) = token.get() else { return };
-        spawn_local(async move {
-            let answer = api::protected(&token).await;
-            if let Err(ApiError::Problem(problem)) = &answer
-                && problem.status == ProblemCode::TokenInvalid.status()
-            {
-                session.refuse(&token, problem.code);
-                return;
-            }
-            // An answer for a token that was replaced meanwhile is no news.
-            if session.token_untracked().as_ref() == Some(&token) {
-                drop(exchange.try_set(Some(answer)));
-            }
-        });
+    let id = Memo::new(move |_| session.id());
+    let latest = StoredValue::new(0_u32);
+    Effect::new(move |last: Option<(u32, Option<String>)>| {
+        let current = (attempt.get(), id.get());
+        if last.as_ref() != Some(&current) {
+            asked.set(None);
+        }
+        let number = latest.get_value().wrapping_add(1);
+        latest.set_value(number);
+        if token.with(Option::is_some) {
+            spawn_local(async move {
+                let answer = refresher
+                    .call(|token| async move {
+                        let exchange = api::protected(&token).await?;
+                        Ok((token, exchange))
+                    })
+                    .await;
+                // Somebody may have left the page, or another token may have been asked with since.
+                let is_latest = latest.try_get_value() == Some(number);
+                if let Some(answer) = answer.filter(|_| is_latest) {
+                    drop(asked.try_set(Some(answer)));
+                }
+            });
+        }
+        current
     });
 }
 
 /// Whose session ended unasked is led to sign in, and back here afterwards.
-fn lead_to_sign_in(session: SessionHandle) {
-    let navigate = use_navigate();
-    let path = use_location().pathname;
+fn lead_away_when_ended(session: SessionHandle) {
+    let lead = super::lead_to_sign_in();
     Effect::new(move |_| {
         if let Session::Anonymous(farewell) = session.get()
             && farewell.is_unasked()
         {
-            let page = return_to::link(paths::SIGN_IN, Some(&path.get_untracked()));
-            let options = NavigateOptions {
-                replace: true,
-                ..Default::default()
-            };
-            navigate(&page, options);
+            lead();
         }
     });
 }
@@ -129,7 +130,7 @@ fn Welcome(session: SessionHandle) -> impl IntoView {
 #[component]
 fn SignedIn(
     session: SessionHandle,
-    exchange: RwSignal<Option<Result<Exchange, ApiError>>>,
+    asked: RwSignal<Option<Asked>>,
     attempt: RwSignal<u32>,
 ) -> impl IntoView {
     let known = move || match session.get() {
@@ -145,20 +146,23 @@ fn SignedIn(
         <div role="status">
             {move || (!is_stored()).then(|| view! { <p class="notice">{strings::NOT_STORED}</p> })}
         </div>
-        {move || match (exchange.get(), known()) {
-            (Some(Ok(exchange)), Some(known)) => {
-                view! {
-                    <Lesson
-                        token=known.token
-                        claims=known.claims
-                        status=exchange.status
-                        body=exchange.body
-                        seconds_left=Signal::derive(move || session.seconds_left())
-                    />
-                }
+        {move || match asked.get() {
+            Some(Ok((token, exchange))) => {
+                Claims::decode(token.expose())
+                    .map(|claims| {
+                        view! {
+                            <Lesson
+                                token=token
+                                claims=claims
+                                status=exchange.status
+                                body=exchange.body
+                                seconds_left=Signal::derive(move || session.seconds_left())
+                            />
+                        }
+                    })
                     .into_any()
             }
-            (Some(Err(error)), _) => {
+            Some(Err(error)) => {
                 view! {
                     <div class="summary" role="alert">
                         <p>{error.text()}</p>
@@ -171,7 +175,7 @@ fn SignedIn(
                 }
                     .into_any()
             }
-            _ => ().into_any(),
+            None => ().into_any(),
         }}
     }
 }

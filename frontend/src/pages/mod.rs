@@ -7,7 +7,10 @@ pub mod sign_up;
 
 use countersign_types::routes::pages as paths;
 use leptos::prelude::*;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_location, use_navigate, use_query_map},
+};
 
 use crate::{api::ApiError, components::FormError, return_to, session::SessionHandle};
 
@@ -29,6 +32,20 @@ fn target() -> Memo<String> {
     })
 }
 
+/// Leaves for the sign-in page, which then leads back here.
+fn lead_to_sign_in() -> impl Fn() + Clone {
+    let navigate = use_navigate();
+    let path = use_location().pathname;
+    move || {
+        let page = return_to::link(paths::SIGN_IN, Some(&path.get_untracked()));
+        let options = NavigateOptions {
+            replace: true,
+            ..Default::default()
+        };
+        navigate(&page, options);
+    }
+}
+
 /// Leaves for [`target`] as soon as somebody is signed in.
 fn leave_when_known(session: SessionHandle, target: Memo<String>) {
     let navigate = use_navigate();
@@ -36,7 +53,7 @@ fn leave_when_known(session: SessionHandle, target: Memo<String>) {
     Effect::new(move |was_known: Option<bool>| {
         let is_known = is_known.get();
         if is_known && was_known != Some(true) {
-            let options = leptos_router::NavigateOptions {
+            let options = NavigateOptions {
                 // Password managers look for a navigation after the form; who never saw the form
                 // needs no way back to it.
                 replace: was_known.is_none(),

@@ -48,6 +48,7 @@ pub fn SignInPage() -> impl IntoView {
     let notice = move || match session.get() {
         Session::Anonymous(Farewell::Expired) => Some(strings::EXPIRED),
         Session::Anonymous(Farewell::Ended) => Some(strings::ENDED),
+        Session::Anonymous(Farewell::Elsewhere) => Some(strings::SIGNED_OUT_ELSEWHERE),
         _ => None,
     };
     view! {

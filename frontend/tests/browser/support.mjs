@@ -129,3 +129,20 @@ export async function signIn(page, email, password = PASSWORD) {
 }
 
 export const storedToken = (page) => page.evaluate(() => localStorage.getItem("jwt"));
+export const pass = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// Claims something over and over for a while.
+export async function always(what, claim, milliseconds) {
+  const end = Date.now() + milliseconds;
+  while (Date.now() < end) {
+    if (!(await claim())) throw new Error(`no longer: ${what}`);
+    await pass(250);
+  }
+}
+
+// The statuses of all answers to a path, as they come, in whatever tab.
+export function answersTo(context, path) {
+  const statuses = [];
+  context.on("response", (response) => new URL(response.url()).pathname === path && statuses.push(response.status()));
+  return statuses;
+}

@@ -5,13 +5,22 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PASSWORD, fill, freePort, newEmail, newProfile, signIn, signUp, stop, storedToken, until } from "./support.mjs";
+import {
+  PASSWORD, always, answersTo, fill, freePort, newEmail, newProfile, pass, signIn, signUp, stop, storedToken, until,
+} from "./support.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../../..");
 // Chromium itself logs every answer of 4xx and 5xx, and every call that reaches nobody.
 const REFUSED = [/Failed to load resource: the server responded with a status of 4\d\d/];
 const AWAY = [/Failed to load resource: net::ERR_CONNECTION_REFUSED/];
+// What it logs where a test keeps a call from reaching the server.
+const CUT = [/Failed to load resource: net::ERR_(FAILED|INTERNET_DISCONNECTED)/];
+const FAULTS = [/Failed to load resource: the server responded with a status of 503/];
+// Tokens that are over in seconds. A refresh is due after about three and a half.
+const TTL_SECONDS = 5;
+const SHORT = { COUNTERSIGN_TOKEN__ACCESS_TTL: `${TTL_SECONDS}s`, COUNTERSIGN_TOKEN__LEEWAY: "0s" };
+const SOAK_SECONDS = Number(process.env.COUNTERSIGN_SOAK_SECONDS || 25);
 const PAGES = ["/", "/index", "/sign-in", "/sign-up", "/no-such-page"];
 
 export const tests = [];
@@ -202,16 +211,15 @@ test("signing in never leads to a foreign origin", async ({ page, context, origi
   assert.deepEqual(foreign, []);
 });
 
-test("an expired token leads to sign in, and back", async ({ page, origin }) => {
-  const email = newEmail();
-  await page.goto(`${origin}/sign-up?return_to=%2Findex`);
-  await fill(page, email, PASSWORD);
-  await page.locator("form").getByRole("button", { name: "Create account" }).click();
+test("an expired token that cannot be replaced leads to sign in, and back", async ({ page, origin }) => {
+  await signUp(page, origin);
+  await page.goto(`${origin}/index`);
+  await page.context().clearCookies();
 
   await page.getByText("Your session has expired. Sign in to go on.").waitFor();
   assert.equal(page.url(), `${origin}/sign-in?return_to=%2Findex`);
   assert.equal(await storedToken(page), null);
-}, { env: { COUNTERSIGN_TOKEN__ACCESS_TTL: "2s", COUNTERSIGN_TOKEN__LEEWAY: "0s" }, allowed: REFUSED });
+}, { env: SHORT, allowed: REFUSED });
 
 test("a session that the server ended leads to sign in", async ({ page, origin }) => {
   await signUp(page, origin);
@@ -233,7 +241,217 @@ test("signing in and out in one tab shows in the other", async ({ page, context,
 
   await page.getByRole("button", { name: "Sign out" }).click();
 
-  await other.getByText("You signed out in another tab.").waitFor();
+  await other.getByText("You were signed out in another tab.").waitFor();
+});
+
+test("two tabs stay signed in over many tokens, with one refresh for each", async ({ page, context, origin }) => {
+  const refreshes = answersTo(context, "/auth/refresh");
+  const email = await signUp(page, origin);
+  const other = await context.newPage();
+  await other.goto(origin);
+  await other.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+
+  await always("both are signed in", async () => {
+    for (const tab of [page, other]) {
+      if ((await tab.locator("h1").innerText()) !== `welcome ${email}`) return false;
+      if ((await storedToken(tab)) === null) return false;
+    }
+    return true;
+  }, SOAK_SECONDS * 1000);
+
+  assert.deepEqual(refreshes.filter((status) => status !== 200), []);
+  const lives = SOAK_SECONDS / TTL_SECONDS;
+  const seen = `${refreshes.length} refreshes in ${lives} lives of a token`;
+  if (process.env.COUNTERSIGN_SOAK_SECONDS) console.log(`        ${seen}`);
+  assert.ok(refreshes.length >= Math.floor(lives), seen);
+  assert.ok(refreshes.length <= lives * 1.6 + 1, seen);
+}, { env: SHORT, limit: SOAK_SECONDS * 1000 + 60000 });
+
+test("a sign-out in one tab ends the other at once, and for good", async ({ page, context, origin }) => {
+  await signUp(page, origin);
+  const other = await context.newPage();
+  await other.goto(origin);
+
+  await other.getByRole("button", { name: "Sign out" }).click();
+
+  await other.getByText("You are signed out.").waitFor();
+  await page.getByText("You were signed out in another tab.").waitFor({ timeout: 1000 });
+  await always("no token comes back", async () => (await storedToken(page)) === null, (TTL_SECONDS + 2) * 1000);
+  assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
+}, { env: SHORT });
+
+test("a sign-out wins against a refresh whose answer is still on its way", async ({ page, context, origin }) => {
+  await signUp(page, origin);
+  let asked = 0;
+  let answered = 0;
+  await page.route("**/auth/refresh", async (route) => {
+    asked += 1;
+    const response = await route.fetch();
+    await pass(3000);
+    await route.fulfill({ response });
+    answered += response.status() === 200;
+  });
+  const other = await context.newPage();
+  await other.goto(origin);
+  await other.route("**/auth/refresh", (route) => route.abort());
+  await until("a refresh is under way", () => asked === 1);
+
+  await other.getByRole("button", { name: "Sign out" }).click();
+
+  await page.getByText("You were signed out in another tab.").waitFor();
+  assert.equal(answered, 0, "the answer came too early for this test");
+  await until("the answer has come", () => answered === 1);
+  await always("no token comes back", async () => (await storedToken(page)) === null, 3000);
+  await page.getByText("You were signed out in another tab.").waitFor();
+}, { env: SHORT, allowed: CUT });
+
+for (const [browsers, hasLocks] of [["", true], [" without a lock", false]]) {
+  test(`tabs${browsers} that wake at once beyond a token's life all stay signed in`, async ({ page, context, origin }) => {
+    if (!hasLocks) {
+      await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { get: () => undefined }));
+    }
+    const email = await signUp(page, origin);
+    const before = await storedToken(page);
+    const tabs = [page, await context.newPage(), await context.newPage()];
+    for (const tab of tabs) {
+      await tab.goto(origin);
+      await tab.route("**/auth/refresh", (route) => route.abort());
+    }
+    for (const tab of tabs) await tab.getByText(/You stay signed in/).waitFor();
+    const refreshes = answersTo(context, "/auth/refresh");
+    for (const tab of tabs) {
+      await tab.unroute("**/auth/refresh");
+      // Long enough for all of them to have asked before the first is answered.
+      await tab.route("**/auth/refresh", (route) => pass(700).then(() => route.continue()));
+    }
+
+    await Promise.all(tabs.map((tab) => tab.evaluate(() => dispatchEvent(new Event("focus")))));
+
+    await until("there is a new token", async () => (await storedToken(page)) !== before);
+    for (const tab of tabs) {
+      await tab.getByText(/You stay signed in/).waitFor({ state: "detached" });
+      await tab.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+    }
+    await pass(1000);
+    assert.deepEqual(refreshes, hasLocks ? [200] : [200, 200, 200]);
+  }, { env: { ...SHORT, COUNTERSIGN_TOKEN__ACCESS_TTL: "8s" }, allowed: CUT });
+}
+
+test("who is offline beyond a token's life stays signed in, and goes on without a reload", async ({ page, context, origin }) => {
+  const email = await signUp(page, origin);
+  const before = await storedToken(page);
+  await page.evaluate(() => (window.isStillHere = true));
+
+  await context.setOffline(true);
+  await page.getByText(/^You are offline\. You stay signed in/).waitFor();
+  await always("still signed in", async () => (await storedToken(page)) === before, 2000);
+  await context.setOffline(false);
+
+  await page.getByText(/^You are offline\./).waitFor({ state: "detached" });
+  await until("there is a new token", async () => (await storedToken(page)) !== before);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.equal(await page.evaluate(() => window.isStillHere), true);
+}, { env: SHORT, allowed: CUT });
+
+test("a server that cannot refresh at the moment ends no session", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  const before = await storedToken(page);
+  const problem = { type: "urn:countersign:problem:unavailable", title: "x", status: 503, detail: "x", code: "unavailable" };
+  await page.route("**/auth/refresh", (route) =>
+    route.fulfill({ status: 503, headers: { "Content-Type": "application/problem+json" }, body: JSON.stringify(problem) }),
+  );
+
+  await page.getByText("The server cannot be reached. You stay signed in; this page keeps trying.").waitFor();
+  assert.equal(await storedToken(page), before);
+  await page.unroute("**/auth/refresh");
+
+  await until("there is a new token", async () => (await storedToken(page)) !== before);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.equal(await page.getByText("The server cannot be reached.").count(), 0);
+}, { env: SHORT, allowed: FAULTS });
+
+test("a page loaded with an expired token and a good cookie stays signed in", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  const before = await storedToken(page);
+  await page.goto("about:blank");
+  await pass((TTL_SECONDS + 1) * 1000);
+  const places = [];
+  page.on("framenavigated", (frame) => places.push(frame.url()));
+
+  await page.goto(`${origin}/index`);
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.notEqual(await storedToken(page), before);
+  assert.deepEqual(places, [`${origin}/index`]);
+}, { env: SHORT });
+
+test("a refused token is replaced, and the call repeated", async ({ page, context, origin }) => {
+  const email = await signUp(page, origin);
+  const refreshes = answersTo(context, "/auth/refresh");
+  const forged = await page.evaluate(() => {
+    const token = localStorage.getItem("jwt");
+    const forged = token.slice(0, token.lastIndexOf(".") + 1) + "A".repeat(86);
+    localStorage.setItem("jwt", forged);
+    return forged;
+  });
+
+  await page.reload();
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.notEqual(await storedToken(page), forged);
+  assert.deepEqual(refreshes, [200]);
+}, { allowed: REFUSED });
+
+test("a wrong clock ends no session and makes no tabs refresh in circles", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  for (const hours of [3, -3]) {
+    const { context, complaints } = await newProfile(browser);
+    later(() => context.close());
+    await context.addInitScript((ahead) => {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + ahead;
+    }, hours * 3600000);
+    const refreshes = answersTo(context, "/auth/refresh");
+    const tabs = [await context.newPage(), await context.newPage()];
+    await tabs[0].goto(`${origin}/sign-in`);
+    await signIn(tabs[0], email);
+    await tabs[1].goto(origin);
+    for (const tab of tabs) {
+      await tab.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+      assert.match(await tab.getByRole("timer").innerText(), /Expires in (8[89]\d|900) seconds/, `${hours} h`);
+    }
+
+    await pass(3000);
+
+    assert.deepEqual([refreshes, complaints], [[], []], `${hours} h`);
+  }
+});
+
+test("signing out works with an expired token too", async ({ page, context, origin }) => {
+  await signUp(page, origin);
+  await page.route("**/auth/refresh", (route) => route.abort());
+  await page.getByText(/You stay signed in/).waitFor();
+  const logouts = answersTo(context, "/auth/logout");
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  await page.getByText("You are signed out.").waitFor();
+  assert.deepEqual(logouts, [204]);
+  assert.equal(await storedToken(page), null);
+  assert.deepEqual(await context.cookies(), []);
+}, { env: SHORT, allowed: CUT });
+
+test("no script can read the refresh token", async ({ page, context, origin }) => {
+  await signUp(page, origin);
+
+  const cookies = await context.cookies();
+
+  assert.equal(cookies.length, 1);
+  const { name, httpOnly, sameSite, value } = cookies[0];
+  assert.deepEqual({ name, httpOnly, sameSite }, { name: "countersign_refresh", httpOnly: true, sameSite: "Strict" });
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  const stored = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
+  assert.ok(value.length > 20 && !stored.includes(value));
 });
 
 test("closed registration offers no account and says so", async ({ page, origin }) => {
@@ -339,24 +557,26 @@ test("a navigation moves the focus to the heading", async ({ page, origin }) => 
   await until("the heading has the focus", () => page.evaluate(() => document.activeElement.tagName === "H1"));
 });
 
+const focused = (page) => page.evaluate(() => {
+  const node = document.activeElement;
+  return node.getAttribute("aria-label") ?? (node.id || node.textContent.trim());
+});
+const keyboard = (page) => async (wanted) => {
+  for (let i = 0; i < 12; i += 1) {
+    await page.keyboard.press("Tab");
+    if ((await focused(page)) === wanted) return;
+  }
+  throw new Error(`no way to ${wanted}`);
+};
+
 test("an account is created with the keyboard alone", async ({ page, origin }) => {
   await page.goto(origin);
   await page.locator("main h1").waitFor();
-  const focused = () => page.evaluate(() => {
-    const node = document.activeElement;
-    return node.getAttribute("aria-label") ?? (node.id || node.textContent.trim());
-  });
-  const tabTo = async (wanted) => {
-    for (let i = 0; i < 12; i += 1) {
-      await page.keyboard.press("Tab");
-      if ((await focused()) === wanted) return;
-    }
-    throw new Error(`no way to ${wanted}`);
-  };
+  const tabTo = keyboard(page);
   await page.keyboard.press("Tab");
-  assert.equal(await focused(), "Skip to the content");
+  assert.equal(await focused(page), "Skip to the content");
   await page.keyboard.press("Enter");
-  assert.equal(await focused(), "content");
+  assert.equal(await focused(page), "content");
   await tabTo("Create account");
   await page.keyboard.press("Enter");
   await page.getByLabel("Email").waitFor();

@@ -1,0 +1,329 @@
+//! Staying signed in: an access token is replaced before it expires, and when the server refuses it.
+//! Composes [`api`] and [`session`](crate::session).
+//!
+//! What makes a new token is a refresh token in a cookie that no script reads and that each use
+//! replaces. Its second use ends the session, as a theft would look like that; so only one tab
+//! refreshes at a time, and whoever waited takes what the other one got.
+//!
+//! Only the server's clear refusal ends a session. No network, a slow server or a fault do not: the
+//! refresh is tried again, and the person stays signed in meanwhile.
+
+use std::{future::Future, time::Duration};
+
+use countersign_types::{ProblemCode, Token};
+use leptos::{ev, prelude::*, task::spawn_local};
+
+use crate::{
+    api::{self, ApiError},
+    claims::Claims,
+    lock::{self, Later},
+    session::{Farewell, Known, SessionHandle},
+};
+
+const LOCK: &str = "countersign-refresh";
+/// How long before its end a token is replaced: this share of its life, within these bounds.
+const LEAD: f64 = 0.3;
+const SHORTEST_LEAD_MS: f64 = 1_000.0;
+const LONGEST_LEAD_MS: f64 = 60_000.0;
+/// How much earlier a tab may be than another, so that not all of them wake at once.
+const JITTER: f64 = 0.2;
+/// The first repeat comes within the time in which the server repeats its answer too.
+const FIRST_PAUSE_MS: f64 = 1_000.0;
+const LONGEST_PAUSE_MS: f64 = 30_000.0;
+/// How long the lock is held after the token was stored.
+const SETTLING: Duration = Duration::from_millis(250);
+/// How many tokens a guarded call tries after a refused one: what another tab may have stored, and
+/// the one that a refresh of our own brings.
+const RENEWALS: usize = 2;
+
+/// What became of an attempt to replace a token.
+#[derive(Debug, Clone)]
+enum Outcome {
+    /// There is another token.
+    Renewed(Known),
+    /// There is none any more: signed out meanwhile.
+    Gone,
+    /// The server will give none.
+    Refused,
+    /// Nobody can say yet.
+    Unreached(ApiError),
+}
+
+/// When to try again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Patience {
+    failures: u32,
+    retry_at: f64,
+    /// The server itself said how long, so that nothing else shortens it.
+    is_asked_for: bool,
+}
+
+/// Replaces the session's tokens. Cheap to copy; get it with [`Refresher::expect`].
+#[derive(Debug, Clone, Copy)]
+pub struct Refresher {
+    session: SessionHandle,
+    flight: StoredValue<Option<Later<Outcome>>, LocalStorage>,
+    patience: StoredValue<Patience>,
+    /// A token that the server gives no successor for. It may still be good for what remains of it.
+    refused: StoredValue<Option<Token>>,
+    is_unreached: RwSignal<bool>,
+    jitter: f64,
+}
+
+impl Refresher {
+    /// Watches over the session's token for as long as the current owner lives. Puts itself into the
+    /// context.
+    pub fn provide(session: SessionHandle) -> Self {
+        let refresher = Self {
+            session,
+            flight: StoredValue::new_local(None),
+            patience: StoredValue::new(Patience::default()),
+            refused: StoredValue::new(None),
+            is_unreached: RwSignal::new(false),
+            jitter: js_sys::Math::random() * JITTER,
+        };
+        session.leave_expiry_to_renewal();
+        Effect::new(move |_| {
+            session.now();
+            session.token();
+            refresher.look();
+        });
+        let handles = [
+            window_event_listener(ev::visibilitychange, move |_| {
+                if !document().hidden() {
+                    refresher.wake();
+                }
+            }),
+            window_event_listener(ev::focus, move |_| refresher.wake()),
+            window_event_listener(ev::online, move |_| refresher.wake()),
+            window_event_listener(ev::pageshow, move |_| refresher.wake()),
+        ];
+        on_cleanup(move || handles.into_iter().for_each(WindowListenerHandle::remove));
+        provide_context(refresher);
+        refresher
+    }
+
+    /// The refresher in the context.
+    ///
+    /// # Panics
+    ///
+    /// Where no component above called [`Refresher::provide`].
+    pub fn expect() -> Self {
+        expect_context()
+    }
+
+    /// Whether somebody is signed in with an expired token, because the server could not be asked
+    /// for another yet; reading it subscribes.
+    pub fn is_waiting(self) -> bool {
+        self.is_unreached.get() && self.session.is_over()
+    }
+
+    /// Makes a guarded call. Where the token is over or refused, it is replaced and the call
+    /// repeated. `None` where there is nobody to answer to: the session has ended.
+    pub async fn call<T, F, A>(self, ask: F) -> Option<Result<T, ApiError>>
+    where
+        F: Fn(Token) -> A,
+        A: Future<Output = Result<T, ApiError>>,
+    {
+        let mut known = self.session.known_untracked()?;
+        let subject = known.claims.subject().map(ToOwned::to_owned);
+        let mut renewals = 0..RENEWALS;
+        loop {
+            let code = if known.is_over(js_sys::Date::now()) {
+                // To send it would only cost time.
+                ProblemCode::TokenExpired
+            } else {
+                match ask(known.token.clone()).await {
+                    Err(ApiError::Problem(problem)) if problem.status == 401 => problem.code,
+                    answer => return Some(answer),
+                }
+            };
+            let outcome = match renewals.next() {
+                Some(_) => self.renew(&known.token).await,
+                None => Outcome::Refused,
+            };
+            match outcome {
+                Outcome::Renewed(new) => known = new,
+                Outcome::Gone => return None,
+                Outcome::Refused => {
+                    self.session.refuse(&known.token, code);
+                    return None;
+                }
+                Outcome::Unreached(error) => return Some(Err(error)),
+            }
+            if known.claims.subject() != subject.as_deref() {
+                // Somebody else signed in meanwhile, and it was not they who asked.
+                return None;
+            }
+        }
+    }
+
+    /// Looks whether it is time. What happened in other tabs may have been missed while this one
+    /// slept, and after that there is no reason to wait on.
+    fn wake(self) {
+        self.session.follow();
+        self.patience.update_value(|patience| {
+            if !patience.is_asked_for {
+                patience.retry_at = 0.0;
+            }
+        });
+        self.look();
+    }
+
+    /// Starts a refresh where it is time, and ends a session that cannot be renewed with its token.
+    fn look(self) {
+        let Some(known) = self.session.known_untracked() else {
+            self.is_unreached.set(false);
+            self.patience.set_value(Patience::default());
+            return;
+        };
+        let now = js_sys::Date::now();
+        if self.is_refused(&known.token) {
+            if known.is_over(now) {
+                self.session.end(Farewell::Expired);
+            }
+            return;
+        }
+        if now >= due_at(&known, self.jitter) && now >= self.patience.get_value().retry_at {
+            self.fly(known.token);
+        }
+    }
+
+    fn is_refused(self, token: &Token) -> bool {
+        self.refused
+            .with_value(|refused| refused.as_ref() == Some(token))
+    }
+
+    /// Replaces this token, or waits for whoever does it already.
+    async fn renew(self, token: &Token) -> Outcome {
+        if self.is_refused(token) {
+            return Outcome::Refused;
+        }
+        self.fly(token.clone()).await
+    }
+
+    /// One refresh at a time: the one under way, or a new one.
+    fn fly(self, token: Token) -> Later<Outcome> {
+        if let Some(flight) = self.flight.get_value() {
+            return flight;
+        }
+        let flight = Later::new();
+        self.flight.set_value(Some(flight.clone()));
+        let landing = flight.clone();
+        spawn_local(async move {
+            let outcome = self.replace(token).await;
+            self.flight.set_value(None);
+            self.note(&outcome);
+            landing.settle(outcome);
+        });
+        flight
+    }
+
+    async fn replace(self, token: Token) -> Outcome {
+        let lock = lock::hold(LOCK).await;
+        // Another tab may have been faster, or may have signed out.
+        self.session.follow();
+        let Some(known) = self.session.known_untracked() else {
+            return Outcome::Gone;
+        };
+        if known.token != token && !known.is_over(js_sys::Date::now()) {
+            return Outcome::Renewed(known);
+        }
+        let answer = match api::refresh().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_refusal() => {
+                self.refused.set_value(Some(known.token));
+                return Outcome::Refused;
+            }
+            Err(error) => return Outcome::Unreached(error),
+        };
+        let new = Claims::decode(answer.access_token.expose());
+        if new.as_ref().and_then(Claims::subject) != known.claims.subject() {
+            // The cookie is somebody else's by now. A page must never change by itself whose it is.
+            self.refused.set_value(Some(known.token));
+            return Outcome::Refused;
+        }
+        let is_taken = self.session.renew(&known.token, &answer);
+        // The other tabs see what is stored a moment later than this one, and whoever is next would
+        // refresh again.
+        set_timeout(move || drop(lock), SETTLING);
+        match self.session.known_untracked() {
+            Some(current) if is_taken || current.token != known.token => Outcome::Renewed(current),
+            _ => Outcome::Gone,
+        }
+    }
+
+    fn note(self, outcome: &Outcome) {
+        let Outcome::Unreached(error) = outcome else {
+            self.is_unreached.set(false);
+            self.patience.set_value(Patience::default());
+            return;
+        };
+        let asked = error
+            .retry_after()
+            .map(|seconds| Duration::from_secs(seconds).as_secs_f64() * 1000.0);
+        self.patience.update_value(|patience| {
+            let pause = pause(patience.failures).max(asked.unwrap_or(0.0));
+            patience.retry_at = js_sys::Date::now() + pause;
+            patience.failures += 1;
+            patience.is_asked_for = asked.is_some();
+        });
+        self.is_unreached.set(true);
+    }
+}
+
+/// When a token is to be replaced; never where it has no end.
+fn due_at(known: &Known, jitter: f64) -> f64 {
+    known.ends_at.map_or(f64::INFINITY, |end| {
+        end - lead(known.lifetime.unwrap_or(0.0)) * (1.0 + jitter)
+    })
+}
+
+/// How long before its end a token of this lifetime is replaced, in milliseconds.
+fn lead(lifetime: f64) -> f64 {
+    (lifetime * LEAD).clamp(SHORTEST_LEAD_MS, LONGEST_LEAD_MS)
+}
+
+/// How long to wait after so many failures before this one, in milliseconds.
+fn pause(failures: u32) -> f64 {
+    (FIRST_PAUSE_MS * f64::from(1_u32 << failures.min(10))).min(LONGEST_PAUSE_MS)
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    fn is(found: f64, expected: f64) -> bool {
+        (found - expected).abs() < 1e-6
+    }
+
+    #[test]
+    fn a_token_is_replaced_before_its_end_and_not_much_before() {
+        assert!(is(lead(900_000.0), 60_000.0));
+        assert!(is(lead(60_000.0), 18_000.0));
+        assert!(is(lead(2_000.0), 1_000.0));
+        assert!(is(lead(0.0), 1_000.0));
+    }
+
+    #[test]
+    fn repeats_become_rarer_and_never_stop() {
+        let pauses: Vec<_> = (0..7).map(pause).collect();
+
+        assert_eq!(
+            pauses,
+            [1e3, 2e3, 4e3, 8e3, 16e3, 30e3, 30e3],
+            "in milliseconds"
+        );
+        assert!(is(pause(u32::MAX), LONGEST_PAUSE_MS));
+    }
+
+    #[test]
+    fn a_refresh_without_an_answer_is_repeated_while_the_server_repeats_its_own() {
+        const GRACE_MS: f64 = 10_000.0;
+        let tick_ms = 1_000.0;
+
+        let repeated = api::REFRESH_TIMEOUT.as_secs_f64() * 1000.0 + pause(0) + tick_ms;
+
+        assert!(repeated < GRACE_MS, "{repeated}");
+    }
+}
