@@ -12,7 +12,7 @@ use leptos_router::{
 use crate::{
     api,
     components::{Frame, FrameLinks, provide_page_focus},
-    pages::{HomePage, NotFoundPage, SignInPage, SignUpPage},
+    pages::{HomePage, NotFoundPage, SessionsPage, SignInPage, SignUpPage},
     refresh::Refresher,
     session::{Farewell, SessionHandle},
     settings::Settings,
@@ -86,6 +86,7 @@ fn Shell() -> impl IntoView {
                 <Route path=path!("/index") view=HomePage />
                 <Route path=path!("/sign-in") view=SignInPage />
                 <Route path=path!("/sign-up") view=SignUpPage />
+                <Route path=path!("/sessions") view=SessionsPage />
             </FlatRoutes>
         </Frame>
     }

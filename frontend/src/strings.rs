@@ -59,6 +59,20 @@ pub(crate) const ENDED: &str = "Your session was ended. Sign in to go on.";
 pub(crate) const NOT_STORED: &str = "This browser does not allow this site to store anything, \
      so you stay signed in only until you close or reload this page.";
 
+pub(crate) const SESSIONS: &str = "Sessions";
+pub(crate) const SESSIONS_LEAD: &str =
+    "Where you are signed in. Sign out whatever you do not know or no longer use.";
+pub(crate) const SESSIONS_LOADING: &str = "Looking where you are signed in…";
+pub(crate) const SESSIONS_ALONE: &str = "You are signed in nowhere else.";
+pub(crate) const UNKNOWN_DEVICE: &str = "Unknown device";
+pub(crate) const THIS_DEVICE: &str = "This device";
+pub(crate) const SIGNED_IN_ON: &str = "Signed in";
+pub(crate) const LAST_USED_ON: &str = "Last used";
+pub(crate) const SIGN_OUT_OTHERS: &str = "Sign out all other sessions";
+pub(crate) const SIGN_OUT_EVERYWHERE: &str = "Sign out everywhere";
+pub(crate) const SESSION_ENDED: &str = "That session has ended.";
+pub(crate) const OTHERS_ENDED: &str = "All other sessions have ended.";
+
 pub(crate) const WAITING_OFFLINE: &str =
     "You are offline. You stay signed in, and this page goes on by itself once you are back.";
 pub(crate) const WAITING_SERVER: &str =
@@ -124,6 +138,11 @@ pub(crate) fn time_left(seconds: u64) -> String {
     } else {
         format!("{seconds} seconds")
     }
+}
+
+/// The name of the button that signs a device out, for those who hear it alone.
+pub(crate) fn sign_out_device(device: &str) -> String {
+    format!("{SIGN_OUT} {device}")
 }
 
 /// What a claim means.

@@ -64,6 +64,7 @@ pub fn Frame(
                 {move || match links.get() {
                     FrameLinks::Account => {
                         view! {
+                            <A href=pages::SESSIONS>{strings::SESSIONS}</A>
                             <button
                                 type="button"
                                 class="quiet"

@@ -2,6 +2,7 @@
 
 pub mod home;
 pub mod not_found;
+pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 
@@ -16,6 +17,7 @@ use crate::{api::ApiError, components::FormError, return_to, session::SessionHan
 
 pub use home::HomePage;
 pub use not_found::NotFoundPage;
+pub use sessions::SessionsPage;
 pub use sign_in::SignInPage;
 pub use sign_up::SignUpPage;
 

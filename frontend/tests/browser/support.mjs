@@ -146,3 +146,16 @@ export function answersTo(context, path) {
   context.on("response", (response) => new URL(response.url()).pathname === path && statuses.push(response.status()));
   return statuses;
 }
+
+export const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
+
+// Another device of the same person.
+export async function newDevice(browser, origin, email, later) {
+  const { context } = await newProfile(browser, { userAgent: FIREFOX });
+  later(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${origin}/sign-in`);
+  await signIn(page, email);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  return page;
+}

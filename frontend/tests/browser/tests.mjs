@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  PASSWORD, always, answersTo, fill, freePort, newEmail, newProfile, pass, signIn, signUp, stop, storedToken, until,
+  FIREFOX, PASSWORD, always, answersTo, fill, freePort, newDevice, newEmail, newProfile, pass, signIn, signUp, stop, storedToken, until,
 } from "./support.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -454,6 +454,129 @@ test("no script can read the refresh token", async ({ page, context, origin }) =
   assert.ok(value.length > 20 && !stored.includes(value));
 });
 
+test("the sessions page asks for a sign-in, and is where that leads back to", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  await page.goto(`${origin}/sessions`);
+  await page.waitForURL(`${origin}/sign-in?return_to=%2Fsessions`);
+
+  await signIn(page, email);
+
+  await page.getByRole("heading", { name: "Sessions" }).waitFor();
+  assert.equal(page.url(), `${origin}/sessions`);
+  assert.equal(await page.title(), "Sessions · Countersign");
+  await page.getByText("This device").waitFor();
+  await page.getByText("You are signed in nowhere else.").waitFor();
+  assert.equal(await main(page).getByRole("button").count(), 1, "only to sign out everywhere");
+  await page.locator("header").getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  assert.equal(page.url(), `${origin}/`);
+});
+
+test("a session ended on the sessions page is over on its device with the next call", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  const other = await newDevice(browser, origin, email, later);
+  await page.locator("header").getByRole("link", { name: "Sessions" }).click();
+  const row = page.getByRole("listitem").filter({ hasText: "Firefox on Linux" });
+  await row.getByText(FIREFOX).waitFor();
+  const times = await row.locator("time").evaluateAll((nodes) => nodes.map((node) => [node.dateTime, node.textContent]));
+  assert.equal(times.length, 2);
+  for (const [machine, human] of times) {
+    assert.ok(Math.abs(Date.now() - Date.parse(machine)) < 60000, machine);
+    assert.match(human, new RegExp(String(new Date().getFullYear())));
+  }
+
+  await row.getByRole("button", { name: "Sign out Firefox on Linux" }).click();
+
+  const status = main(page).getByText("That session has ended.");
+  await status.waitFor();
+  await row.waitFor({ state: "detached" });
+  await until("the news has the focus", () => page.evaluate(() => document.activeElement.textContent === "That session has ended."));
+  await other.locator("header").getByRole("link", { name: "Sessions" }).click();
+  await other.getByText("Your session was ended. Sign in to go on.").waitFor({ timeout: 1000 });
+  assert.equal(other.url(), `${origin}/sign-in?return_to=%2Fsessions`);
+  assert.equal(await storedToken(other), null);
+});
+
+test("a session that was gone before it was ended has ended", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  const other = await newDevice(browser, origin, email, later);
+  await page.goto(`${origin}/sessions`);
+  await page.getByRole("button", { name: "Sign out Firefox on Linux" }).waitFor();
+  await other.getByRole("button", { name: "Sign out" }).click();
+  await other.getByText("You are signed out.").waitFor();
+
+  await page.getByRole("button", { name: "Sign out Firefox on Linux" }).click();
+
+  await page.getByText("That session has ended.").waitFor();
+  await page.getByText("You are signed in nowhere else.").waitFor();
+}, { allowed: REFUSED });
+
+test("all other sessions are signed out at once, and this one stays", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  const others = [await newDevice(browser, origin, email, later), await newDevice(browser, origin, email, later)];
+  await page.goto(`${origin}/sessions`);
+
+  await page.getByRole("button", { name: "Sign out all other sessions" }).click();
+
+  await page.getByText("All other sessions have ended.").waitFor();
+  await page.getByText("You are signed in nowhere else.").waitFor();
+  for (const other of others) {
+    await other.reload();
+    await other.getByText("Your session was ended. Sign in to go on.").waitFor();
+  }
+  await page.goto(origin);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+});
+
+test("signing out everywhere ends this session too", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  const other = await newDevice(browser, origin, email, later);
+  const token = await storedToken(page);
+  await page.goto(`${origin}/sessions`);
+
+  await page.getByRole("button", { name: "Sign out everywhere" }).click();
+
+  await page.getByText("You are signed out.").waitFor();
+  assert.equal(page.url(), `${origin}/`);
+  assert.equal(await storedToken(page), null);
+  assert.equal((await fetch(`${origin}/protected`, { headers: { Authorization: `Bearer ${token}` } })).status, 401);
+  await other.reload();
+  await other.getByText("Your session was ended. Sign in to go on.").waitFor();
+});
+
+test("a list of sessions that does not come can be asked for again", async ({ page, origin }) => {
+  await signUp(page, origin);
+  await page.route("**/auth/sessions", (route) => route.abort());
+  await page.locator("header").getByRole("link", { name: "Sessions" }).click();
+  await page.getByRole("alert").getByText(/The server cannot be reached\./).waitFor();
+  await page.unroute("**/auth/sessions");
+
+  await page.getByRole("button", { name: "Try again" }).click();
+
+  await page.getByText("This device").waitFor();
+}, { allowed: CUT });
+
+test("a session is ended with the keyboard alone", async ({ browser, page, origin, later }) => {
+  const email = await signUp(page, origin);
+  await newDevice(browser, origin, email, later);
+  await page.goto(origin);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  const tabTo = keyboard(page);
+
+  await tabTo("Sessions");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Sign out Firefox on Linux" }).waitFor();
+  await tabTo("Sign out Firefox on Linux");
+  await page.keyboard.press("Enter");
+  await page.getByText("That session has ended.").waitFor();
+  await tabTo("Sign out everywhere");
+  await page.keyboard.press("Space");
+
+  await page.getByText("You are signed out.").waitFor();
+});
+
 test("closed registration offers no account and says so", async ({ page, origin }) => {
   await page.goto(`${origin}/sign-in`);
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
@@ -547,6 +670,8 @@ test("no page causes a complaint of the browser", async ({ page, origin }) => {
   }
   await signUp(page, origin);
   await page.waitForLoadState("networkidle");
+  await page.goto(`${origin}/sessions`, { waitUntil: "networkidle" });
+  await page.getByText("This device").waitFor();
 });
 
 test("a navigation moves the focus to the heading", async ({ page, origin }) => {
@@ -652,6 +777,17 @@ for (const [look, options] of looks) {
     await signUp(page, origin, "ada@example.com");
     await page.getByRole("timer").waitFor();
     await inspect("home");
+    await fetch(`${origin}/auth`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "User-Agent": FIREFOX },
+      body: JSON.stringify({ email: "ada@example.com", password: PASSWORD }),
+    });
+    await page.goto(`${origin}/sessions`);
+    await page.getByRole("button", { name: "Sign out Firefox on Linux" }).waitFor();
+    await inspect("sessions");
+    await page.getByRole("button", { name: "Sign out Firefox on Linux" }).click();
+    await page.getByText("You are signed in nowhere else.").waitFor();
+    await inspect("sessions-alone");
   }, { limit: 120000 });
 }
 

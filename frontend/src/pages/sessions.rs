@@ -1,0 +1,209 @@
+//! Where somebody is signed in, and signing out there.
+
+use countersign_types::{routes::pages as paths, sessions};
+use leptos::{html, prelude::*, task::spawn_local};
+use leptos_router::{NavigateOptions, hooks::use_navigate};
+
+use crate::{
+    api::{self, ApiError},
+    components::{Ending, Page, SessionList},
+    refresh::Refresher,
+    session::{Farewell, Session, SessionHandle},
+    strings,
+};
+
+/// What is known of the list.
+type Listed = Option<Result<Vec<sessions::Session>, ApiError>>;
+
+/// Where somebody is signed in, and signing out there.
+#[component]
+pub fn SessionsPage() -> impl IntoView {
+    let session = SessionHandle::expect();
+    let refresher = Refresher::expect();
+    lead_away_when_nobody(session);
+
+    let listed: RwSignal<Listed> = RwSignal::new(None);
+    let ending = RwSignal::new(None::<Ending>);
+    let news = RwSignal::new("");
+    let failure = RwSignal::new(None::<ApiError>);
+    let status = NodeRef::<html::Div>::new();
+
+    let load = move || {
+        spawn_local(async move {
+            let answer = refresher
+                .call(|token| async move { api::sessions(&token).await })
+                .await;
+            if let Some(answer) = answer {
+                // Somebody may have left the page meanwhile, and then its signals are gone.
+                drop(listed.try_set(Some(answer.map(|answer| answer.sessions))));
+            }
+        });
+    };
+    let is_known = Memo::new(move |_| session.is_known());
+    Effect::new(move |_| {
+        if is_known.get() {
+            load();
+        }
+    });
+    let try_again = move |_| {
+        failure.set(None);
+        listed.set(None);
+        load();
+    };
+
+    let navigate = use_navigate();
+    let end = Callback::new(move |what: Ending| {
+        ending.set(Some(what.clone()));
+        news.set("");
+        failure.set(None);
+        let navigate = navigate.clone();
+        spawn_local(async move {
+            let answer = refresher
+                .call(|token| {
+                    let what = what.clone();
+                    async move { end(&token, &what).await }
+                })
+                .await;
+            let is_still_here = ending.try_set(None).is_none();
+            match answer {
+                Some(Ok(())) if what == Ending::Everywhere => {
+                    session.end(Farewell::SignedOut { is_told: true });
+                    navigate(paths::HOME, NavigateOptions::default());
+                }
+                Some(Ok(())) if is_still_here => {
+                    news.set(match what {
+                        Ending::One(_) => strings::SESSION_ENDED,
+                        Ending::Others | Ending::Everywhere => strings::OTHERS_ENDED,
+                    });
+                    listed.update(|listed| remove(listed, &what));
+                    load();
+                    // Its button is gone, and the focus would be lost with it.
+                    request_animation_frame(move || {
+                        if let Some(status) = status.get_untracked() {
+                            drop(status.focus());
+                        }
+                    });
+                }
+                Some(Err(error)) if is_still_here => failure.set(Some(error)),
+                _ => {}
+            }
+        });
+    });
+    view! {
+        <Page title=strings::SESSIONS.to_owned() class="wide">
+            <p class="lead">{strings::SESSIONS_LEAD}</p>
+            <div role="status" tabindex="-1" class="status" node_ref=status>
+                {move || {
+                    let text = news.get();
+                    if !text.is_empty() {
+                        Some(view! { <p class="notice">{text}</p> }.into_any())
+                    } else if listed.with(Option::is_none) {
+                        Some(view! { <p class="lead">{strings::SESSIONS_LOADING}</p> }.into_any())
+                    } else {
+                        None
+                    }
+                }}
+            </div>
+            {move || {
+                failure
+                    .get()
+                    .map(|error| view! { <div class="summary" role="alert"><p>{error.text()}</p></div> })
+            }}
+            {move || match listed.get() {
+                Some(Ok(sessions)) => {
+                    view! { <SessionList sessions=sessions ending=ending on_end=end /> }.into_any()
+                }
+                Some(Err(error)) => {
+                    view! {
+                        <div class="summary" role="alert">
+                            <p>{error.text()}</p>
+                        </div>
+                        <p>
+                            <button type="button" class="button" on:click=try_again>
+                                {strings::TRY_AGAIN}
+                            </button>
+                        </p>
+                    }
+                        .into_any()
+                }
+                None => ().into_any(),
+            }}
+        </Page>
+    }
+}
+
+async fn end(token: &countersign_types::Token, what: &Ending) -> Result<(), ApiError> {
+    match what {
+        // What is gone already has ended too.
+        Ending::One(id) => match api::end_session(token, id).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            answer => answer,
+        },
+        Ending::Others => api::end_other_sessions(token).await,
+        Ending::Everywhere => api::logout_all(token).await,
+    }
+}
+
+/// Takes away what has ended, before the server's own list comes.
+fn remove(listed: &mut Listed, what: &Ending) {
+    if let Some(Ok(sessions)) = listed {
+        sessions.retain(|session| match what {
+            Ending::One(id) => session.id != *id,
+            Ending::Others | Ending::Everywhere => session.current,
+        });
+    }
+}
+
+/// Whoever is not signed in is led to sign in and back; but not who has just signed out here, as
+/// that leads home.
+fn lead_away_when_nobody(session: SessionHandle) {
+    let lead = super::lead_to_sign_in();
+    Effect::new(move |was_known: Option<bool>| match session.get() {
+        Session::Anonymous(farewell) => {
+            let is_leaving = matches!(farewell, Farewell::SignedOut { .. });
+            if !(is_leaving && was_known == Some(true)) {
+                lead();
+            }
+            false
+        }
+        Session::Known(_) => true,
+        Session::Unknown => was_known.unwrap_or(false),
+    });
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    fn session(id: &str, current: bool) -> sessions::Session {
+        sessions::Session {
+            id: id.to_owned(),
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+            last_used_at: "2026-01-01T00:00:00Z".to_owned(),
+            user_agent: None,
+            device: None,
+            current,
+        }
+    }
+
+    #[test]
+    fn what_has_ended_is_taken_off_the_list() {
+        let whole = Some(Ok(vec![
+            session("a", true),
+            session("b", false),
+            session("c", false),
+        ]));
+        let ids = |what: &Ending| {
+            let mut listed = whole.clone();
+            remove(&mut listed, what);
+            let sessions = listed.unwrap().unwrap();
+            sessions
+                .into_iter()
+                .map(|session| session.id)
+                .collect::<Vec<_>>()
+        };
+
+        assert_eq!(ids(&Ending::One("b".to_owned())), ["a", "c"]);
+        assert_eq!(ids(&Ending::Others), ["a"]);
+    }
+}
