@@ -61,7 +61,7 @@ pub(crate) const NOT_STORED: &str = "This browser does not allow this site to st
 
 pub(crate) const SESSIONS: &str = "Sessions";
 pub(crate) const SESSIONS_LEAD: &str =
-    "Where you are signed in. Sign out whatever you do not know or no longer use.";
+    "Where you are signed in. Sign out what you do not know or need.";
 pub(crate) const SESSIONS_LOADING: &str = "Looking where you are signed in…";
 pub(crate) const SESSIONS_ALONE: &str = "You are signed in nowhere else.";
 pub(crate) const UNKNOWN_DEVICE: &str = "Unknown device";

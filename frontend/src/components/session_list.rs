@@ -133,7 +133,7 @@ fn EndButton(
         <button
             type="button"
             class=class
-            aria-label=name
+            aria-label=move || if is_ending.get() { None } else { name.clone() }
             aria-describedby=described_by
             // Not `disabled`, which would take the focus away from who pressed it.
             aria-disabled=move || is_busy().to_string()

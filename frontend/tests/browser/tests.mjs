@@ -402,6 +402,23 @@ test("a refused token is replaced, and the call repeated", async ({ page, contex
   assert.deepEqual(refreshes, [200]);
 }, { allowed: REFUSED });
 
+test("a page never becomes somebody else's by itself", async ({ page, origin }) => {
+  const other = await signUp(page, origin);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  await signUp(page, origin);
+
+  // Another program on this origin signs in and does not store its token: the cookie is its own now.
+  await page.evaluate(
+    (credentials) => fetch("/auth", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(credentials) }),
+    { email: other, password: PASSWORD, refresh: "cookie" },
+  );
+
+  await page.getByText("Your session has expired. Sign in to go on.").waitFor();
+  assert.equal(await page.getByText(`welcome ${other}`).count(), 0);
+  assert.equal(await storedToken(page), null);
+}, { env: SHORT });
+
 test("a wrong clock ends no session and makes no tabs refresh in circles", async ({ browser, page, origin, later }) => {
   const email = await signUp(page, origin);
   for (const hours of [3, -3]) {
@@ -825,4 +842,5 @@ test("a page of trunk serve signs in through its proxy", async ({ page, server, 
   await signIn(page, email);
 
   await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  assert.equal(await page.evaluate(() => fetch("/auth/refresh", { method: "POST" }).then((answer) => answer.status)), 200);
 }, { limit: 300000, allowed: REFUSED });
