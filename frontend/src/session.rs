@@ -8,6 +8,7 @@
 
 use countersign_types::{ProblemCode, Token, routes::STORAGE_KEY, sessions::TokenResponse};
 use gloo_storage::{LocalStorage, Storage as _};
+use js_sys::Number;
 use leptos::{ev, prelude::*};
 use std::time::Duration;
 
@@ -359,8 +360,10 @@ fn load() -> Option<String> {
 fn clock_ahead() -> f64 {
     storage()
         .and_then(|storage| storage.get_item(CLOCK_KEY).ok().flatten())
-        .and_then(|text| text.parse().ok())
-        .filter(|ahead: &f64| ahead.is_finite())
+        // JavaScript's own, because Rust's reading and writing of such numbers would have to be
+        // downloaded.
+        .map(|text| Number::parse_float(&text))
+        .filter(|ahead| ahead.is_finite())
         .unwrap_or(0.0)
 }
 
@@ -368,10 +371,11 @@ fn store(token: &Token, ahead: Option<f64>) -> bool {
     let Some(storage) = storage() else {
         return false;
     };
+    let ahead = ahead.and_then(|ahead| Number::from(ahead).to_string_with_radix(10).ok());
     if let Some(ahead) = ahead {
         // First, because the other tabs read it when the token changes. Without it they go by their
         // own clock.
-        drop(storage.set_item(CLOCK_KEY, &ahead.to_string()));
+        drop(storage.set_item(CLOCK_KEY, &String::from(ahead)));
     }
     storage.set_item(STORAGE_KEY, token.expose()).is_ok()
 }
