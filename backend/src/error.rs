@@ -12,7 +12,7 @@ use crate::{
     health::NotReady,
     limits::Limited,
     password::HashError,
-    sessions::{GateError, IssueError, RefreshError, SignInError},
+    sessions::{AcceptError, GateError, IssueError, RefreshError, SignInError},
     store::StoreError,
     token::Rejection,
 };
@@ -119,6 +119,15 @@ enum Challenge {
     InvalidToken(&'static str),
     /// The request itself is wrong.
     InvalidRequest(&'static str),
+}
+
+impl From<AcceptError> for Error {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Token(rejection) => rejection.into(),
+            AcceptError::Gate(error) => error.into(),
+        }
+    }
 }
 
 impl Error {

@@ -73,9 +73,7 @@ where
         return Ok(None);
     };
     let app = App::from_ref(state);
-    let claims = app.verifier.verify(token, app.clock.now().as_secs())?;
-    sessions::gate(&app, &claims).await?;
-    Ok(Some(claims))
+    Ok(Some(sessions::accept(&app, token).await?))
 }
 
 /// The token of the `Authorization` header (RFC 6750 §2.1). The scheme is compared without regard

@@ -62,8 +62,8 @@ const STORAGE_IN_SESSION: &str = "session.rs is the only user of gloo-storage: o
                                   the token is";
 const PLAIN_COMPONENTS: &str = "components take props and callbacks: api, session and pages are \
                                 composed by the pages";
-const ONE_GATE: &str = "tokens are issued by sessions::issue and accepted by extract.rs alone, which ask \
-                        the gate whether session and account live: a second way would forget to";
+const ONE_GATE: &str = "tokens are issued by sessions::issue and accepted by sessions::accept alone, \
+                        which ask the gate whether session and account live: a second way would forget to";
 const SHORT_MAIN: &str = "main.rs parses, builds and serves in at most 30 lines";
 
 /// Reads the sources of the three crates that have directions.
@@ -175,7 +175,7 @@ fn backend(
     ];
     // Where the parts meet, where they are used, and where the public keys are shown.
     const SIGNER_FILES: [&str; 2] = ["app.rs", "sessions/mod.rs"];
-    const VERIFIER_FILES: [&str; 3] = ["app.rs", "extract.rs", "keys/http.rs"];
+    const VERIFIER_FILES: [&str; 3] = ["app.rs", "keys/http.rs", "sessions/gate.rs"];
 
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);
@@ -757,7 +757,7 @@ mod tests {
         assert_eq!(reasons("backend/src/accounts/mod.rs", issues), [ONE_GATE]);
         assert_eq!(reasons("backend/src/accounts/http.rs", accepts), [ONE_GATE]);
         assert_eq!(reasons("backend/src/sessions/mod.rs", issues), [""; 0]);
-        assert_eq!(reasons("backend/src/extract.rs", accepts), [""; 0]);
+        assert_eq!(reasons("backend/src/sessions/gate.rs", accepts), [""; 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod banner;
 mod port;
 mod serve;
+mod token;
 mod user;
 
 use std::{
@@ -41,6 +42,9 @@ enum Command {
     /// Manage accounts
     #[command(subcommand, arg_required_else_help = true)]
     User(user::User),
+    /// Make, read and check access tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(token::Token),
 }
 
 fn keys() -> String {
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::User(user) => user.run(),
+        Command::Token(token) => token.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@ use super::{Session, store};
 use crate::{
     app::App,
     store::{AccountId, SessionId, StoreError, Timestamp},
-    token::Claims,
+    token::{Claims, Finding, Rejection},
 };
 
 /// How many live sessions are remembered; a forgotten one costs a look-up. Some 10 MB when full.
@@ -96,13 +96,41 @@ impl Liveness {
     }
 }
 
+/// Why a token is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// It is not genuine, or its time is over.
+    #[error(transparent)]
+    Token(#[from] Rejection),
+    /// It is genuine, but the gate refused.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+/// The claims of an access token that is genuine, holds now, and whose session lives: the only way
+/// in for any token.
+///
+/// # Errors
+///
+/// [`AcceptError`] says why not.
+pub async fn accept(app: &App, token: &str) -> Result<Claims, AcceptError> {
+    let claims = app.verifier.verify(token, app.clock.now().as_secs())?;
+    gate(app, &claims).await?;
+    Ok(claims)
+}
+
+/// What of a token is not as it should be, for people who run the server.
+pub fn explain(app: &App, token: &str) -> Vec<Finding> {
+    app.verifier.explain(token, app.clock.now().as_secs())
+}
+
 /// Lets the claims of a verified token through, or not. The first token of a session costs one
 /// look-up, later ones none.
 ///
 /// # Errors
 ///
 /// [`GateError`] where its session has ended, or the database cannot say.
-pub async fn gate(app: &App, claims: &Claims) -> Result<(), GateError> {
+async fn gate(app: &App, claims: &Claims) -> Result<(), GateError> {
     let id = SessionId::from(claims.sid);
     let account = AccountId::from(claims.sub);
     if app.liveness.is_ended(id) {

@@ -14,7 +14,7 @@ use countersign_types::{Email, Password, Token};
 
 pub use self::{
     device::UserAgent,
-    gate::{GateError, Liveness, gate},
+    gate::{AcceptError, GateError, Liveness, accept, explain},
     refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,

@@ -1,14 +1,14 @@
 //! The compact serialisation of a signature (RFC 7515 §7.1), read strictly: what two readers could
 //! understand differently is refused.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{MAX_TOKEN_BYTES, Rejection, VerifyingKey};
 
@@ -20,7 +20,7 @@ const REFUSED_MEMBERS: [&str; 10] = [
 
 /// A signed text whose signature is not checked yet.
 pub(super) struct Jws<'t> {
-    header: BTreeMap<String, Value>,
+    header: Map<String, Value>,
     /// Header and payload, as they are signed.
     message: &'t str,
     payload: &'t str,
@@ -63,6 +63,16 @@ impl<'t> Jws<'t> {
         self.header.get(member).and_then(Value::as_str)
     }
 
+    /// The payload, as it is written.
+    pub(super) const fn payload(&self) -> &'t str {
+        self.payload
+    }
+
+    /// The whole header.
+    pub(super) fn into_header(self) -> Map<String, Value> {
+        self.header
+    }
+
     /// The payload, if this key signed it. The algorithm is the key's; the header's `alg` can only
     /// agree with it (RFC 8725 §3.1).
     pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Vec<u8>, Rejection> {
@@ -82,7 +92,7 @@ impl<'t> Jws<'t> {
 
 /// A JSON object without repeated members: of two, one reader may take the first and another the
 /// last (RFC 8725 §2.4).
-struct StrictObject(BTreeMap<String, Value>);
+struct StrictObject(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for StrictObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -96,7 +106,7 @@ impl<'de> Deserialize<'de> for StrictObject {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StrictObject, A::Error> {
-                let mut members = BTreeMap::new();
+                let mut members = Map::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     if members.insert(name, value).is_some() {
                         return Err(de::Error::custom("repeated member"));

@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod claims;
+mod explain;
 mod jws;
 mod keys;
 mod sign;
@@ -16,6 +17,7 @@ mod wycheproof;
 pub use self::{
     algorithm::Algorithm,
     claims::Claims,
+    explain::{Finding, Unverified},
     keys::{KeyError, PrivateKey, SigningKey},
     sign::{SignError, Signer, Subject},
     verify::{Rejection, Verifier},

@@ -112,7 +112,7 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// `at+jwt`, also as the full media type, in any case (RFC 9068 §4).
-fn is_access_token_type(typ: &str) -> bool {
+pub(super) fn is_access_token_type(typ: &str) -> bool {
     let typ = typ
         .split_at_checked("application/".len())
         .filter(|(prefix, _)| prefix.eq_ignore_ascii_case("application/"))

@@ -254,6 +254,11 @@ impl PublicKeys {
         Self::new(keys)
     }
 
+    /// The names of all keys.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn get(&self, kid: &str) -> Option<&VerifyingKey> {
         self.0.get(kid)
     }

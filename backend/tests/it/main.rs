@@ -14,6 +14,7 @@
 mod support;
 
 mod accounts;
+mod cli;
 mod contract;
 mod errors;
 mod gate;
