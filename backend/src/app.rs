@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
+use axum::extract::FromRef;
 use countersign_types::PasswordRules;
 use ipnet::IpNet;
 
@@ -10,6 +11,7 @@ use crate::{
     assets::Assets,
     clock::Clock,
     config::{Config, PublicUrl},
+    guard::Auth,
     keys::{self, KeysError, Loaded},
     limits::Limits,
     password::Hasher,
@@ -170,6 +172,19 @@ impl Parts {
     /// The longest that any token issued so far can still be accepted.
     pub fn longest_token_life(&self) -> Duration {
         self.verifier.access_ttl + self.verifier.leeway + Duration::from_secs(1)
+    }
+}
+
+impl App {
+    /// What guards ask, for an application's own state.
+    pub fn auth(&self) -> Auth {
+        Auth::new(self.0.clone())
+    }
+}
+
+impl FromRef<App> for Auth {
+    fn from_ref(app: &App) -> Self {
+        app.auth()
     }
 }
 

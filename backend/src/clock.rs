@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::store::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What time it is.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {

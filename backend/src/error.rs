@@ -4,21 +4,19 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use countersign_types::{FieldProblem, Problem, ProblemCode, problem::CONTENT_TYPE};
-use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     accounts::RegisterError,
+    answer::{Challenge, answer},
     extract::BodyError,
+    guard::GuardError,
     health::NotReady,
     limits::Limited,
     password::HashError,
-    sessions::{AcceptError, GateError, IssueError, RefreshError, SignInError},
+    sessions::{GateError, IssueError, RefreshError, SignInError},
     store::StoreError,
-    token::Rejection,
 };
 
-/// Who challenges, in every `WWW-Authenticate` (RFC 9110 §11.5).
-const REALM: &str = "countersign";
 /// How long to wait where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -51,18 +49,12 @@ pub(crate) struct Unauthorized(#[to_schema] Problem);
 /// Everything that can go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No token was presented.
-    #[error("no token was presented")]
-    TokenMissing,
-    /// The presented token is not acceptable.
+    /// The guard let nobody in.
     #[error(transparent)]
-    Token(#[from] Rejection),
-    /// The token is genuine, but its session is not live, or nobody can say.
+    Guard(#[from] GuardError),
+    /// What a token names is not there any more.
     #[error(transparent)]
     Gate(#[from] GateError),
-    /// More than one `Authorization` header, or one that is no text.
-    #[error("malformed Authorization")]
-    MalformedAuthorization,
     /// Nobody was signed in.
     #[error(transparent)]
     SignIn(#[from] SignInError),
@@ -110,26 +102,6 @@ pub enum Error {
     Panicked,
 }
 
-/// What goes into `WWW-Authenticate`.
-enum Challenge {
-    None,
-    /// No token, or credentials of another kind: no error code (RFC 6750 §3.1).
-    Bare,
-    /// A token was sent that is not acceptable.
-    InvalidToken(&'static str),
-    /// The request itself is wrong.
-    InvalidRequest(&'static str),
-}
-
-impl From<AcceptError> for Error {
-    fn from(error: AcceptError) -> Self {
-        match error {
-            AcceptError::Token(rejection) => rejection.into(),
-            AcceptError::Gate(error) => error.into(),
-        }
-    }
-}
-
 impl Error {
     #[expect(
         clippy::too_many_lines,
@@ -138,49 +110,15 @@ impl Error {
     fn problem(&self) -> (Problem, Challenge) {
         use ProblemCode as Code;
 
-        let bad_token = |code, detail: &'static str, description| {
-            (
-                Problem::new(code, detail),
-                Challenge::InvalidToken(description),
-            )
-        };
         let plain = |code, detail: &str| (Problem::new(code, detail), Challenge::None);
         match self {
-            Self::TokenMissing => (
-                Problem::new(
-                    Code::TokenMissing,
-                    "Send an access token in the header «Authorization: Bearer …». \
-                     POST /auth gives one.",
-                ),
-                Challenge::Bare,
-            ),
-            Self::Token(Rejection::Expired) => bad_token(
-                Code::TokenExpired,
-                "This access token has expired. Refresh it, or sign in again.",
-                "The access token expired",
-            ),
-            Self::Token(_) => bad_token(
-                Code::TokenInvalid,
-                "This is no access token that this server accepts. Sign in again.",
-                "The access token is invalid",
-            ),
+            Self::Guard(error) => error.problem(),
             Self::Gate(GateError::Ended)
             | Self::SignIn(SignInError::Issue(IssueError::Gate(GateError::Ended)))
             | Self::Refresh(RefreshError::Issue(IssueError::Gate(GateError::Ended)))
             | Self::Register(RegisterError::Issue(IssueError::Gate(GateError::Ended))) => {
-                bad_token(
-                    Code::TokenRevoked,
-                    "The session of this access token has ended. Sign in again.",
-                    "The session has ended",
-                )
+                GuardError::Revoked.problem()
             }
-            Self::MalformedAuthorization => (
-                Problem::new(
-                    Code::InvalidRequest,
-                    "Send exactly one Authorization header, in ASCII.",
-                ),
-                Challenge::InvalidRequest("More than one way of presenting a token"),
-            ),
             Self::SignIn(SignInError::InvalidCredentials) => (
                 Problem::new(
                     Code::InvalidCredentials,
@@ -341,76 +279,7 @@ fn internal() -> Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (problem, challenge) = self.problem();
-        if problem.status >= 500 {
-            tracing::error!(
-                problem.code = problem.code.as_str(),
-                error = %Chain(&self),
-                "request failed"
-            );
-        }
-        let mut response = problem_response(problem);
-        let challenge = match challenge {
-            Challenge::None => return response,
-            Challenge::Bare => format!("Bearer realm=\"{REALM}\""),
-            Challenge::InvalidToken(description) => format!(
-                "Bearer realm=\"{REALM}\", error=\"invalid_token\", \
-                 error_description=\"{description}\""
-            ),
-            Challenge::InvalidRequest(description) => format!(
-                "Bearer realm=\"{REALM}\", error=\"invalid_request\", \
-                 error_description=\"{description}\""
-            ),
-        };
-        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        response
-    }
-}
-
-/// A problem as an answer. It goes along as an extension, so that a fault of ours can be given its
-/// request id on the way out.
-pub(crate) fn problem_response(problem: Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = (
-        status,
-        [
-            (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ],
-        body,
-    )
-        .into_response();
-    if let Some(seconds) = problem.retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
-    }
-    response.extensions_mut().insert(problem);
-    response
-}
-
-/// An error with everything that caused it, for the log.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut last = self.0.to_string();
-        f.write_str(&last)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // A transparent error repeats its source's words.
-            if text != last {
-                write!(f, ": {text}")?;
-            }
-            last = text;
-            source = error.source();
-        }
-        Ok(())
+        answer(&self, problem, &challenge)
     }
 }
 

@@ -1,104 +1,22 @@
-//! What handlers take: the guards, a JSON body whose rejection is a problem, the client's address.
+//! What handlers take: a JSON body whose rejection is a problem, the client's address.
 
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{
-        FromRef, FromRequest, FromRequestParts, OptionalFromRequest, OptionalFromRequestParts,
-        Request,
-    },
+    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request},
 };
 use countersign_types::{FieldProblem, Problem, ProblemCode};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::{
-    app::App,
-    error::Error,
-    limits::AddressPrefix,
-    sessions,
-    token::{Claims, Rejection},
-};
+use crate::{error::Error, limits::AddressPrefix};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Guards a handler: without an acceptable access token the answer is 401 with its challenge.
-///
-/// ```
-/// use axum::{Json, Router, routing::get};
-/// use countersign::{App, Claims};
-///
-/// async fn notes(claims: Claims) -> Json<String> {
-///     Json(format!("the notes of {}", claims.sub))
-/// }
-///
-/// let router: Router<App> = Router::new().route("/notes", get(notes));
-/// ```
-impl<S> FromRequestParts<S> for Claims
-where
-    S: Send + Sync,
-    App: FromRef<S>,
-{
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        authenticate(parts, state).await?.ok_or(Error::TokenMissing)
-    }
-}
-
-/// `None` where no credential, or one of another scheme, is presented; a bad token is refused all
-/// the same, since whoever sends one expects to be somebody.
-impl<S> OptionalFromRequestParts<S> for Claims
-where
-    S: Send + Sync,
-    App: FromRef<S>,
-{
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        authenticate(parts, state).await
-    }
-}
-
-async fn authenticate<S>(parts: &Parts, state: &S) -> Result<Option<Claims>, Error>
-where
-    App: FromRef<S>,
-{
-    let Some(token) = bearer(&parts.headers)? else {
-        return Ok(None);
-    };
-    let app = App::from_ref(state);
-    Ok(Some(sessions::accept(&app, token).await?))
-}
-
-/// The token of the `Authorization` header (RFC 6750 §2.1). The scheme is compared without regard
-/// to case (RFC 9110 §11.1); other schemes are somebody else's.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(Error::MalformedAuthorization);
-    }
-    let value = value
-        .to_str()
-        .map_err(|_| Error::MalformedAuthorization)?
-        .trim_matches(' ');
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Ok(None);
-    }
-    match token.trim_matches(' ') {
-        "" => Err(Rejection::Malformed.into()),
-        token => Ok(Some(token)),
-    }
-}
 
 /// A JSON body.
 #[derive(Debug, Clone, Copy)]
@@ -330,56 +248,6 @@ mod tests {
             .collect()
     }
 
-    fn authorization(values: &[&str]) -> Result<Option<String>, String> {
-        bearer(&headers(&header::AUTHORIZATION, values))
-            .map(|token| token.map(str::to_owned))
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn scheme_is_compared_without_regard_to_case() {
-        for value in ["Bearer abc", "bearer abc", "BEARER  abc ", " BeArEr abc"] {
-            assert_eq!(
-                authorization(&[value]),
-                Ok(Some("abc".to_owned())),
-                "{value}"
-            );
-        }
-    }
-
-    #[test]
-    fn other_schemes_are_no_credential_of_ours() {
-        for values in [
-            &[] as &[&str],
-            &["Basic YTpi"],
-            &["Bearerabc"],
-            &[""],
-            &["Negotiate"],
-        ] {
-            assert_eq!(authorization(values), Ok(None), "{values:?}");
-        }
-    }
-
-    #[test]
-    fn empty_bearer_and_two_headers_are_refused() {
-        assert_eq!(
-            authorization(&["Bearer"]),
-            Err("the token is malformed".to_owned())
-        );
-        assert_eq!(
-            authorization(&["Bearer   "]),
-            Err("the token is malformed".to_owned())
-        );
-        assert_eq!(
-            authorization(&["Bearer abc", "Bearer abc"]),
-            Err("malformed Authorization".to_owned())
-        );
-        assert_eq!(
-            authorization(&["Bearer ä"]),
-            Err("malformed Authorization".to_owned())
-        );
-    }
-
     #[test]
     fn only_json_in_utf_8_is_json() {
         for (value, expected) in [
@@ -474,11 +342,6 @@ mod tests {
         #[test]
         fn any_body_is_read_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
             drop(parse::<RegisterRequest>(&body));
-        }
-
-        #[test]
-        fn any_authorization_is_read_without_a_panic(value in "[ -~]{0,100}") {
-            drop(authorization(&[&value]));
         }
     }
 }

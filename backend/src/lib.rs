@@ -5,12 +5,12 @@
 //!
 //! ```
 //! use axum::{Json, Router, extract::FromRef, routing::get};
-//! use countersign::{App, Claims};
+//! use countersign::{Auth, Claims};
 //!
 //! /// The application's own state; Countersign's part is found through `FromRef`.
 //! #[derive(Clone, FromRef)]
 //! struct State {
-//!     countersign: App,
+//!     auth: Auth,
 //! }
 //!
 //! /// Without an acceptable token the answer is 401 with its challenge, and this is never called.
@@ -21,35 +21,69 @@
 //! let router: Router<State> = Router::new().route("/notes", get(notes));
 //! ```
 //!
+//! # Features
+//!
+//! - `verify`: the token layer and the guards. No database, no command line, no password hashing;
+//!   for services that check tokens which another process issues.
+//! - `server` (default): everything else, and the binary.
+//! - `embed-ui`: the binary carries the pages.
+//!
 //! # Where things are
 //!
 //! A feature is a folder ([`accounts`], [`sessions`], …) with its rules in `mod.rs`, its handlers in
 //! `http.rs` and its SQL in `store.rs`. [`token`] is pure: no HTTP, no database. [`App`] is where
 //! the parts meet, [`router`] lists every route.
 
-pub mod accounts;
-pub mod app;
-pub mod assets;
-pub mod cli;
+mod answer;
 pub mod clock;
-pub mod config;
-pub mod error;
-pub mod extract;
-pub mod health;
-pub mod keys;
-pub mod limits;
-mod no_store;
-pub mod password;
-mod rng;
-pub mod router;
-pub mod same_origin;
-mod seal;
-pub mod server;
-pub mod sessions;
-pub mod store;
-mod telemetry;
+pub mod guard;
+pub mod timestamp;
 pub mod token;
+
+#[cfg(feature = "server")]
+pub mod accounts;
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod assets;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod error;
+#[cfg(feature = "server")]
+pub mod extract;
+#[cfg(feature = "server")]
+pub mod health;
+#[cfg(feature = "server")]
+pub mod keys;
+#[cfg(feature = "server")]
+pub mod limits;
+#[cfg(feature = "server")]
+mod no_store;
+#[cfg(feature = "server")]
+pub mod password;
+#[cfg(feature = "server")]
+mod rng;
+#[cfg(feature = "server")]
+pub mod router;
+#[cfg(feature = "server")]
+pub mod same_origin;
+#[cfg(feature = "server")]
+mod seal;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod sessions;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
 mod token_answer;
 
+#[cfg(feature = "server")]
 pub use app::App;
+pub use guard::Auth;
 pub use token::Claims;

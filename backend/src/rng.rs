@@ -3,7 +3,7 @@
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 
-use crate::store::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Random bytes from the operating system's generator.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {

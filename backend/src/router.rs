@@ -25,13 +25,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    accounts,
-    app::App,
-    error::{Error, problem_response},
-    extract::ClientAddress,
-    health, keys, rng,
-    server::Peer,
-    sessions,
+    accounts, answer::problem_response, app::App, error::Error, extract::ClientAddress, health,
+    keys, rng, server::Peer, sessions,
 };
 
 /// How long a request may take in all; every wait inside is shorter.

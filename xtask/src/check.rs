@@ -1,5 +1,6 @@
 //! `cargo xtask check`: everything that can be known without running the tests.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -21,7 +22,7 @@ const SHOWN_LINES: usize = 100;
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let mut run = Run {
         workspace,
-        steps: Steps::new(11),
+        steps: Steps::new(13),
         counts: Counts::default(),
     };
 
@@ -67,6 +68,21 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         mend,
     )?;
 
+    // Its own folder: other features of the same dependencies would compile them anew each time.
+    let mut clippy = workspace.cargo();
+    clippy
+        .args(["clippy", "--package", "countersign", "--lib"])
+        .args(VERIFY_ALONE)
+        .args(["--", "--deny", "warnings"])
+        .env("CARGO_TARGET_DIR", workspace.target.join("verify"));
+    run.program(
+        "clippy-verify",
+        "lints of the token layer alone",
+        clippy,
+        mend,
+    )?;
+    run.verify_packages()?;
+
     let mut doc = workspace.cargo();
     doc.args([
         "doc",
@@ -89,12 +105,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(run.close())
 }
 
+/// How a service takes the token layer without the server.
+const VERIFY_ALONE: [&str; 3] = ["--no-default-features", "--features", "verify"];
+/// How many packages that may bring: whoever adds it to a small service notices each.
+const VERIFY_PACKAGES: usize = 130;
+
 /// A folder to embed where no pages are built: for lints it matters that there are some, not which.
 fn stand_in(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("xtask/stand-in");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     fs::write(folder.join("index.html"), "<!doctype html>").context("writing a stand-in page")?;
     Ok(folder)
+}
+
+/// How many packages `cargo tree` names, each once.
+fn packages(tree: &str) -> usize {
+    tree.lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.is_empty())
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 #[derive(Debug)]
@@ -138,6 +168,25 @@ impl Run<'_> {
             ui::talk(&format!("    {finding}"));
         }
         self.counts.failed += 1;
+    }
+
+    fn verify_packages(&mut self) -> Result<()> {
+        let step = self.steps.next("the token layer's packages", "");
+        let mut tree = self.workspace.cargo();
+        tree.args(["tree", "--package", "countersign", "--edges", "normal"])
+            .args(["--prefix", "none"])
+            .args(VERIFY_ALONE);
+        let tree = job::output_of(&mut tree).context("cargo cannot list the packages")?;
+        let packages = packages(&tree);
+        let findings = if packages > VERIFY_PACKAGES {
+            vec![format!(
+                "`verify` brings {packages} packages; {VERIFY_PACKAGES} are allowed"
+            )]
+        } else {
+            Vec::new()
+        };
+        self.findings(step, &findings);
+        Ok(())
     }
 
     fn directions(&mut self) -> Result<()> {
@@ -305,6 +354,11 @@ fn foreign_hosts(name: &str, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn package_that_is_named_twice_counts_once() {
+        assert_eq!(packages("a v1\nb v2\n\na v1 (*)\nb v3\n"), 3);
+    }
 
     #[test]
     fn a_private_registry_in_a_lock_file_is_found() {

@@ -41,7 +41,7 @@ impl fmt::Display for Violation {
     }
 }
 
-const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, extract.rs, error.rs, \
+const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, answer.rs, extract.rs, error.rs, guard.rs, \
                    no_store.rs, app.rs, assets.rs, same_origin.rs, server.rs, token_answer.rs, lib.rs \
                    and cli/serve.rs: rules must run without a web server";
 const SQL: &str = "sqlx stays in store/ and a feature's store.rs: rules must not know SQL";
@@ -149,9 +149,11 @@ fn backend(
     features: &BTreeSet<String>,
     add: &mut impl FnMut(usize, &str, &'static str),
 ) {
-    const WEB_FILES: [&str; 11] = [
+    const WEB_FILES: [&str; 13] = [
         "router.rs",
+        "answer.rs",
         "extract.rs",
+        "guard.rs",
         "error.rs",
         "no_store.rs",
         "app.rs",

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, banner, load, port};
 use crate::{
+    answer::Chain,
     app::App,
     clock::SystemClock,
     config::{Config, Flags, Warning},
-    error::Chain,
     router::router,
     server::{self, Limits},
     sessions, telemetry,

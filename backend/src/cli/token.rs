@@ -1,6 +1,7 @@
 //! `countersign token …`
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Read as _, Write as _},
     sync::Arc,
 };
@@ -16,7 +17,8 @@ use crate::{
     app::{App, DATABASE_FILE},
     clock::SystemClock,
     config::{Config, Flags},
-    sessions::{self, AcceptError, GateError, Opening},
+    guard::GuardError,
+    sessions::{self, Opening},
     store::Timestamp,
     token::{MAX_TOKEN_BYTES, Unverified},
 };
@@ -170,15 +172,18 @@ async fn verify_token(config: &Config, token: &str) -> anyhow::Result<String> {
             let until = Timestamp::from_secs(claims.exp);
             return Ok(format!("accepted: {}, until {until}\n", claims.email));
         }
-        Err(AcceptError::Gate(GateError::Store(error))) => return Err(error.into()),
+        Err(error @ GuardError::Unavailable(_)) => return Err(error.into()),
         Err(error) => error,
     };
     let mut text = format!("refused: {refused}");
     for finding in findings {
-        text += &format!(
+        // Writing to a `String` cannot fail.
+        write!(
+            text,
             "\n  {:<10}expected {}\n            got {}",
             finding.what, finding.expected, finding.got
-        );
+        )
+        .ok();
     }
     Err(anyhow!(text))
 }

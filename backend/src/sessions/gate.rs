@@ -12,9 +12,10 @@ use quick_cache::sync::Cache;
 
 use super::{Session, store};
 use crate::{
-    app::App,
+    app::Parts,
+    guard::{Accept, Accepted, GuardError},
     store::{AccountId, SessionId, StoreError, Timestamp},
-    token::{Claims, Finding, Rejection},
+    token::{Claims, Finding},
 };
 
 /// How many live sessions are remembered; a forgotten one costs a look-up. Some 10 MB when full.
@@ -96,15 +97,13 @@ impl Liveness {
     }
 }
 
-/// Why a token is not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptError {
-    /// It is not genuine, or its time is over.
-    #[error(transparent)]
-    Token(#[from] Rejection),
-    /// It is genuine, but the gate refused.
-    #[error(transparent)]
-    Gate(#[from] GateError),
+impl From<GateError> for GuardError {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Ended => Self::Revoked,
+            GateError::Store(error) => Self::Unavailable(error.into()),
+        }
+    }
 }
 
 /// The claims of an access token that is genuine, holds now, and whose session lives: the only way
@@ -112,15 +111,21 @@ pub enum AcceptError {
 ///
 /// # Errors
 ///
-/// [`AcceptError`] says why not.
-pub async fn accept(app: &App, token: &str) -> Result<Claims, AcceptError> {
+/// [`GuardError`] says why not.
+pub async fn accept(app: &Parts, token: &str) -> Result<Claims, GuardError> {
     let claims = app.verifier.verify(token, app.clock.now().as_secs())?;
     gate(app, &claims).await?;
     Ok(claims)
 }
 
+impl Accept for Parts {
+    fn accept<'a>(&'a self, token: &'a str) -> Accepted<'a> {
+        Box::pin(accept(self, token))
+    }
+}
+
 /// What of a token is not as it should be, for people who run the server.
-pub fn explain(app: &App, token: &str) -> Vec<Finding> {
+pub fn explain(app: &Parts, token: &str) -> Vec<Finding> {
     app.verifier.explain(token, app.clock.now().as_secs())
 }
 
@@ -130,7 +135,7 @@ pub fn explain(app: &App, token: &str) -> Vec<Finding> {
 /// # Errors
 ///
 /// [`GateError`] where its session has ended, or the database cannot say.
-async fn gate(app: &App, claims: &Claims) -> Result<(), GateError> {
+async fn gate(app: &Parts, claims: &Claims) -> Result<(), GateError> {
     let id = SessionId::from(claims.sid);
     let account = AccountId::from(claims.sub);
     if app.liveness.is_ended(id) {

@@ -20,6 +20,7 @@ use crate::{
     app::App,
     error::{BodyProblems, Error, Unauthorized, Unavailable},
     extract::{ClientAddress, Json},
+    guard::GuardError,
     no_store::NoStore,
     same_origin::SameOrigin,
     store::SessionId,
@@ -180,7 +181,7 @@ fn presented(
 )]
 async fn logout(
     State(app): State<App>,
-    claims: Result<Option<Claims>, Error>,
+    claims: Result<Option<Claims>, GuardError>,
     same_origin: SameOrigin,
     cookie: RefreshCookie,
     body: Option<Json<LogoutRequest>>,
@@ -213,7 +214,7 @@ async fn logout(
 )]
 async fn logout_all(
     State(app): State<App>,
-    claims: Result<Option<Claims>, Error>,
+    claims: Result<Option<Claims>, GuardError>,
     same_origin: SameOrigin,
     cookie: RefreshCookie,
     body: Option<Json<LogoutRequest>>,
@@ -237,21 +238,21 @@ enum Credential {
 
 /// The access token where it holds, else the refresh token: one that has expired is no obstacle.
 fn credential(
-    claims: Result<Option<Claims>, Error>,
+    claims: Result<Option<Claims>, GuardError>,
     body: Option<Json<LogoutRequest>>,
     cookie: RefreshCookie,
     same_origin: SameOrigin,
 ) -> Result<Credential, Error> {
     let refused = match claims {
         Ok(Some(claims)) => return Ok(Credential::Access(Owner::from(&claims))),
-        Err(error @ Error::MalformedAuthorization) => return Err(error),
-        Ok(None) => Error::TokenMissing,
+        Err(error @ GuardError::MalformedAuthorization) => return Err(error.into()),
+        Ok(None) => GuardError::Missing,
         Err(error) => error,
     };
     let body = body.and_then(|Json(request)| request.refresh_token);
     presented(body.as_ref(), cookie, same_origin)?
         .map(Credential::Refresh)
-        .ok_or(refused)
+        .ok_or_else(|| refused.into())
 }
 
 /// The answer to signing out. Whatever the cookie was good for, this browser is not to send it again,

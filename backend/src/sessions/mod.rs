@@ -14,7 +14,7 @@ use countersign_types::{Email, Password, Token};
 
 pub use self::{
     device::UserAgent,
-    gate::{AcceptError, GateError, Liveness, accept, explain},
+    gate::{GateError, Liveness, accept, explain},
     refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,

@@ -18,8 +18,9 @@ use sqlx::{
 
 pub use self::{
     migrate::MigrateError,
-    types::{AccountId, SessionId, Timestamp},
+    types::{AccountId, SessionId},
 };
+pub use crate::timestamp::Timestamp;
 
 /// How long to wait for a connection before answering 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
