@@ -87,3 +87,8 @@ mod token_answer;
 pub use app::App;
 pub use guard::Auth;
 pub use token::Claims;
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
