@@ -11,7 +11,7 @@ use crate::{
     password::{self, HashError, PasswordHash},
     rng,
     sessions::{self, IssueError, Issued, Opening},
-    store::{AccountId, StoreError, Timestamp, Tx},
+    store::{AccountId, StoreError, Timestamp, Tx, retrying},
 };
 
 /// Somebody who can sign in.
@@ -133,10 +133,17 @@ pub async fn register(
     }
 
     let hash = app.hasher.hash(new.password.expose()).await?;
-    let mut tx = app.db.write().await?;
-    let account = create(&mut tx, app, &new.email, &hash).await?;
-    let opened = sessions::open(&mut tx, app, account.id, opening).await?;
-    tx.commit().await?;
+    let (email, hash) = (&new.email, &hash);
+    let created = retrying(|| async move {
+        let mut tx = app.db.write().await?;
+        let Some(account) = create(&mut tx, app, email, hash).await? else {
+            return Ok(None);
+        };
+        let opened = sessions::open(&mut tx, app, account.id, opening).await?;
+        tx.commit().await?;
+        Ok(Some((account, opened)))
+    });
+    let (account, opened) = created.await?.ok_or(RegisterError::EmailTaken)?;
     Ok(sessions::issue(app, &account, &opened)?)
 }
 
@@ -150,15 +157,16 @@ pub async fn create_by_operator(app: &App, new: NewAccount) -> Result<Account, R
     let mut tx = app.db.write().await?;
     let account = create(&mut tx, app, &new.email, &hash).await?;
     tx.commit().await?;
-    Ok(account)
+    account.ok_or(RegisterError::EmailTaken)
 }
 
+/// The new account; `None` where the address is taken.
 async fn create(
     tx: &mut Tx,
     app: &App,
     email: &Email,
     hash: &PasswordHash,
-) -> Result<Account, RegisterError> {
+) -> Result<Option<Account>, StoreError> {
     let now = app.clock.now();
     let account = Account {
         id: rng::id(now).into(),
@@ -166,11 +174,8 @@ async fn create(
         email_verified_at: None,
         created_at: now,
     };
-    if store::insert(tx, &account, &email.key(), hash).await? {
-        Ok(account)
-    } else {
-        Err(RegisterError::EmailTaken)
-    }
+    let is_inserted = store::insert(tx, &account, &email.key(), hash).await?;
+    Ok(is_inserted.then_some(account))
 }
 
 /// The account of an address, with its hash.

@@ -25,7 +25,7 @@ use crate::{
     limits::{AddressPrefix, Limited},
     password::HashError,
     rng,
-    store::{AccountId, SessionId, StoreError, Timestamp, Tx},
+    store::{AccountId, SessionId, StoreError, Timestamp, Tx, retrying},
     token::{Claims, SignError, Subject},
 };
 
@@ -170,12 +170,17 @@ pub async fn sign_in(
     };
     attempt.refund();
 
-    let mut tx = app.db.write().await?;
-    if let Some((old, new)) = rehash {
-        accounts::rehash(&mut tx, account.id, &old, &new).await?;
-    }
-    let opened = open(&mut tx, app, account.id, opening).await?;
-    tx.commit().await?;
+    let (id, rehash) = (account.id, rehash.as_ref());
+    let opened = retrying(|| async move {
+        let mut tx = app.db.write().await?;
+        if let Some((old, new)) = rehash {
+            accounts::rehash(&mut tx, id, old, new).await?;
+        }
+        let opened = open(&mut tx, app, id, opening).await?;
+        tx.commit().await?;
+        Ok(opened)
+    })
+    .await?;
     Ok(issue(app, &account, &opened)?)
 }
 
@@ -297,10 +302,14 @@ pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreErr
 pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
+        let app = &app;
         app.mark_ended(id);
-        let mut tx = app.db.write().await?;
-        store::end(&mut tx, id, app.clock.now()).await?;
-        tx.commit().await
+        retrying(|| async {
+            let mut tx = app.db.write().await?;
+            store::end(&mut tx, id, app.clock.now()).await?;
+            tx.commit().await
+        })
+        .await
     })
     .await
 }
@@ -314,13 +323,17 @@ pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
 pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
     let app = app.clone();
     to_the_end(async move {
-        let mut tx = app.db.write().await?;
-        let ended = store::end_own(&mut tx, account, id, app.clock.now()).await?;
-        if ended {
-            app.mark_ended(id);
-        }
-        tx.commit().await?;
-        Ok(ended)
+        let app = &app;
+        retrying(|| async {
+            let mut tx = app.db.write().await?;
+            let ended = store::end_own(&mut tx, account, id, app.clock.now()).await?;
+            if ended {
+                app.mark_ended(id);
+            }
+            tx.commit().await?;
+            Ok(ended)
+        })
+        .await
     })
     .await
 }
@@ -337,11 +350,15 @@ pub async fn end_all(
 ) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
-        let mut tx = app.db.write().await?;
-        for id in store::end_all(&mut tx, account, kept, app.clock.now()).await? {
-            app.mark_ended(id);
-        }
-        tx.commit().await
+        let app = &app;
+        retrying(|| async {
+            let mut tx = app.db.write().await?;
+            for id in store::end_all(&mut tx, account, kept, app.clock.now()).await? {
+                app.mark_ended(id);
+            }
+            tx.commit().await
+        })
+        .await
     })
     .await
 }

@@ -14,7 +14,7 @@ use crate::{
     accounts::Account,
     app::{App, to_the_end},
     limits::Limited,
-    store::{SessionId, StoreError, Timestamp, Tx},
+    store::{SessionId, StoreError, Timestamp, Tx, retrying},
 };
 
 /// How sessions live and end.
@@ -204,10 +204,14 @@ async fn rotate_to_the_end(
 ) -> Result<Rotation, StoreError> {
     let (app, token, presented) = (app.clone(), token.clone(), presented.clone());
     to_the_end(async move {
-        let mut tx = app.db.write().await?;
-        let rotation = rotate(&mut tx, &app, &token, &presented).await?;
-        tx.commit().await?;
-        Ok(rotation)
+        let (app, token, presented) = (&app, &token, &presented);
+        retrying(|| async {
+            let mut tx = app.db.write().await?;
+            let rotation = rotate(&mut tx, app, token, presented).await?;
+            tx.commit().await?;
+            Ok(rotation)
+        })
+        .await
     })
     .await
 }

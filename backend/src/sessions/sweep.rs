@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::store::{self, Sweep};
-use crate::{app::App, store::StoreError};
+use crate::{
+    app::App,
+    store::{StoreError, retrying},
+};
 
 /// How many rows a transaction touches: on `SQLite` everybody who writes waits for it.
 const BATCH: u32 = 200;
@@ -40,9 +43,13 @@ async fn sweep_all(app: &App, what: Sweep) -> Result<(), StoreError> {
         _ => now.minus(KEPT),
     };
     for _ in 0..BATCHES {
-        let mut tx = app.db.write().await?;
-        let swept = store::sweep(&mut tx, what, before, BATCH).await?;
-        tx.commit().await?;
+        let swept = retrying(|| async {
+            let mut tx = app.db.write().await?;
+            let swept = store::sweep(&mut tx, what, before, BATCH).await?;
+            tx.commit().await?;
+            Ok(swept)
+        })
+        .await?;
         if swept < u64::from(BATCH) {
             break;
         }

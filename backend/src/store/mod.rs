@@ -85,7 +85,44 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// How often a transaction is tried that the database asks to be tried again.
+const ATTEMPTS: u32 = 4;
+
+/// Runs a whole transaction, and again where the database ended it in favour of another one:
+/// `PostgreSQL` by serialisation failure or deadlock, `SQLite` by a lock of another process. The
+/// one place where that is done, so that no rule has to know.
+pub(crate) async fn retrying<T, F>(mut transaction: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 1..ATTEMPTS {
+        match transaction().await {
+            Err(StoreError::Unavailable(error)) if is_lost_race(&error) => {}
+            done => return done,
+        }
+    }
+    transaction().await
+}
+
+/// Whether a transaction was ended in favour of another one.
+fn is_lost_race(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<SqliteError>().is_some() {
+        // BUSY and LOCKED, in the low byte of the extended code.
+        code.parse::<u32>()
+            .is_ok_and(|code| [5, 6].contains(&(code & 0xff)))
+    } else {
+        ["40001", "40P01"].contains(&&*code)
+    }
+}
+
 fn is_unavailable(error: &sqlx::Error) -> bool {
+    if is_lost_race(error) {
+        return true;
+    }
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -95,16 +132,14 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             if error.try_downcast_ref::<SqliteError>().is_some() {
-                // BUSY, LOCKED, IOERR, FULL and CANTOPEN, in the low byte of the extended code.
+                // IOERR, FULL and CANTOPEN.
                 code.parse::<u32>()
-                    .is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
+                    .is_ok_and(|code| [10, 13, 14].contains(&(code & 0xff)))
             } else {
-                // Connection, resources, operator intervention, system error; then serialisation
-                // failure and deadlock.
+                // Connection, resources, operator intervention, system error.
                 ["08", "53", "57", "58"]
                     .iter()
                     .any(|class| code.starts_with(class))
-                    || ["40001", "40P01"].contains(&&*code)
             }
         }
         _ => false,

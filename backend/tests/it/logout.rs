@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     refresh::cookie_of,
     support::{Answer, Pair, TestApp, backends},
+    tokens::segment,
 };
 
 const COOKIE: &str = "countersign_refresh";
@@ -217,4 +218,65 @@ async fn browser_forgets_its_cookie_also_where_the_server_could_not_end_the_sess
 
     assert_eq!(answer.status(), 503, "{answer}");
     assert!(answer.set_cookie(COOKIE).is_some(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadlock_that_the_database_resolves_is_nothing_that_anybody_notices() {
+    const TOUCH: &str = "UPDATE countersign_sessions SET last_used_at = last_used_at WHERE id = $1";
+
+    let Some(database) = crate::support::Database::postgres().await else {
+        return;
+    };
+    let app = TestApp::start(database).await;
+    let (first, second) = (
+        app.register_pair("ada@example.com").await,
+        app.sign_in_pair("ada@example.com").await,
+    );
+    let id = |pair: &Pair| -> uuid::Uuid {
+        segment(&pair.access, 1)["sid"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let countersign::store::Db::Postgres(pool) = &app.app.db else {
+        unreachable!()
+    };
+    let mut other = pool.begin().await.unwrap();
+    // So that it is not this one that the database ends.
+    sqlx::query("SET LOCAL deadlock_timeout = '60s'")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::query(TOUCH)
+        .bind(id(&second))
+        .execute(&mut *other)
+        .await
+        .unwrap();
+
+    let (answer, ()) = tokio::join!(app.post_as(routes::LOGOUT_ALL, &first.access), async {
+        // Until the server waits for the second session, holding the first.
+        loop {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(pool)
+            .await
+            .unwrap();
+            if waiting > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        sqlx::query(TOUCH)
+            .bind(id(&first))
+            .execute(&mut *other)
+            .await
+            .unwrap();
+        other.commit().await.unwrap();
+    });
+
+    assert_eq!(answer.status(), 204, "{answer}");
+    assert_eq!(live(&app, &[&first, &second]).await, [false, false]);
 }
