@@ -2,25 +2,31 @@
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
-use axum::extract::FromRef;
+use axum::{Router, extract::FromRef};
 use countersign_types::PasswordRules;
 use ipnet::IpNet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     accounts::Registration,
+    answer::Chain,
     assets::Assets,
+    builder::Builder,
     clock::Clock,
     config::{Config, PublicUrl},
     guard::Auth,
     keys::{self, KeysError, Loaded},
     limits::Limits,
     password::Hasher,
+    router,
     same_origin::OwnOrigins,
-    sessions::{Liveness, SessionRules},
+    sessions::{self, Liveness, SessionRules},
     store::{Db, OpenError, SessionId},
     token::{KeyError, PublicKeys, Signer, SigningKey, Verifier},
 };
 
+/// How often what is over is forgotten.
+const SWEEP: Duration = Duration::from_mins(1);
 /// The database's file name in the data folder.
 pub const DATABASE_FILE: &str = "countersign.db";
 
@@ -102,12 +108,22 @@ impl App {
         clock: Arc<dyn Clock>,
         port: u16,
     ) -> Result<Self, StartError> {
-        make_private_folder(&config.data_dir)?;
-        let db = match &config.database_url {
-            Some(url) => Db::open(url.expose()).await?,
-            None => Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?,
+        let db = if let Some(url) = &config.database_url {
+            Db::open(url.expose()).await?
+        } else {
+            make_private_folder(&config.data_dir)?;
+            Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?
         };
+        Self::assemble(db, config, clock, port).await
+    }
 
+    /// The same on a database that is open already.
+    pub(crate) async fn assemble(
+        db: Db,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        port: u16,
+    ) -> Result<Self, StartError> {
         let keys = match (&config.token.secret, config.token.algorithm) {
             // One secret and no other key: whoever verifies with it could sign, so nothing else of
             // ours may be verified beside it.
@@ -121,6 +137,10 @@ impl App {
             }
             (_, algorithm) => {
                 let master = config.master_key.clone();
+                if master.is_none() {
+                    // Where its file is.
+                    make_private_folder(&config.data_dir)?;
+                }
                 keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?
             }
         };
@@ -176,6 +196,43 @@ impl Parts {
 }
 
 impl App {
+    /// Puts one together inside an application of your own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The API and the pages: everything that the binary serves, its answers to unknown paths
+    /// included.
+    ///
+    /// Serve it with the peers' addresses
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`), since limits go by them.
+    pub fn router(&self) -> Router {
+        router::router(self.clone())
+    }
+
+    /// The API without pages, to be merged into a router that has pages of its own; unknown paths
+    /// are that router's. To be served with the peers' addresses, as [`App::router`].
+    pub fn api(&self) -> Router {
+        router::api_router(self.clone())
+    }
+
+    /// Forgets what is over, every minute, for as long as anybody has this `App`.
+    pub(crate) fn keep_swept(&self) {
+        let parts = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut ticks = interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(parts) = parts.upgrade() else { return };
+                // The next one does what this one could not.
+                if let Err(error) = sessions::sweep(&Self(parts)).await {
+                    tracing::warn!(error = %Chain(&error), "what is over could not be forgotten");
+                }
+            }
+        });
+    }
+
     /// What guards ask, for an application's own state.
     pub fn auth(&self) -> Auth {
         Auth::new(self.0.clone())

@@ -123,7 +123,23 @@ impl Config {
     ///
     /// [`ConfigErrors`] names everything that is wrong, and where.
     pub fn load(sources: &Sources) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        let mut settings = Settings::gather(sources);
+        Self::read(Settings::gather(sources), sources.flags.port)
+    }
+
+    /// Takes what a program says, by the names of the keys; all else has its default. Neither file
+    /// nor environment is read.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] names everything that is wrong.
+    pub fn of_program(values: &[(String, String)]) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        Self::read(Settings::of_program(values), None)
+    }
+
+    fn read(
+        mut settings: Settings,
+        port: Option<u16>,
+    ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let public_url = settings.find("public_url", PublicUrl::parse);
         let by_mode = if public_url.is_some() {
             Registration::Closed
@@ -170,7 +186,7 @@ impl Config {
                 level: settings.get("log.level", values::log_level),
             },
         };
-        if let Some(port) = sources.flags.port {
+        if let Some(port) = port {
             config.server.listen.set_port(port);
         }
         if settings.all_hold() {

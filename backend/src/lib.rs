@@ -47,6 +47,8 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod assets;
 #[cfg(feature = "server")]
+pub mod builder;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
@@ -85,6 +87,9 @@ mod token_answer;
 
 #[cfg(feature = "server")]
 pub use app::App;
+/// [`App`], by the name under which an application mounts it.
+#[cfg(feature = "server")]
+pub use app::App as Countersign;
 pub use guard::Auth;
 pub use token::Claims;
 

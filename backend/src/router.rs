@@ -89,16 +89,29 @@ fn api() -> OpenApiRouter<App> {
 /// Serve it with [`crate::server::run`], or with `into_make_service_with_connect_info::<SocketAddr>()`:
 /// limits go by the peer's address.
 pub fn router(app: App) -> Router {
-    let (api, document) = api().split_for_parts();
-    let document = document.to_json().map(Bytes::from).unwrap_or_default();
-    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], document);
-
-    let mut router = api.route(routes::OPENAPI, get(openapi));
+    let mut router = described_api();
     for page in routes::pages::ALL {
         router = router.route(page, get(page_of_the_application));
     }
+    layered(router.fallback(elsewhere), &app).with_state(app)
+}
+
+/// The API alone, without pages and without an answer to unknown paths; served as [`router`] is.
+pub fn api_router(app: App) -> Router {
+    layered(described_api(), &app).with_state(app)
+}
+
+/// The API, and the document that describes it.
+fn described_api() -> Router<App> {
+    let (api, document) = api().split_for_parts();
+    let document = document.to_json().map(Bytes::from).unwrap_or_default();
+    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], document);
+    api.route(routes::OPENAPI, get(openapi))
+}
+
+/// What every request passes.
+fn layered(router: Router<App>, app: &App) -> Router<App> {
     router
-        .fallback(elsewhere)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Read from the last to the first: that is the way in.
         .layer(middleware::from_fn(refuse_malformed_and_slow))
@@ -110,7 +123,6 @@ pub fn router(app: App) -> Router {
         ))
         // Outermost, so that every answer has an id and every log line its request.
         .layer(middleware::from_fn_with_state(app.clone(), identify))
-        .with_state(app)
 }
 
 async fn page_of_the_application(State(app): State<App>, headers: HeaderMap) -> Response {

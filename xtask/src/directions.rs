@@ -177,7 +177,8 @@ fn backend(
     ];
     // Where the parts meet, where they are used, and where the public keys are shown.
     const SIGNER_FILES: [&str; 2] = ["app.rs", "sessions/mod.rs"];
-    const VERIFIER_FILES: [&str; 3] = ["app.rs", "keys/http.rs", "sessions/gate.rs"];
+    // In guard.rs for services that have keys and no sessions, which is what `Auth::of` says.
+    const VERIFIER_FILES: [&str; 4] = ["app.rs", "guard.rs", "keys/http.rs", "sessions/gate.rs"];
 
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);

@@ -1,29 +1,25 @@
 //! `countersign serve`
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, banner, load, port};
 use crate::{
-    answer::Chain,
     app::App,
     clock::SystemClock,
     config::{Config, Flags, Warning},
     router::router,
     server::{self, Limits},
-    sessions, telemetry,
+    telemetry,
 };
 
-/// How often what is over is forgotten.
-const SWEEP: Duration = Duration::from_mins(1);
 /// Ended by a second signal, before the drain was over: 128 + SIGINT, as shells count.
 const INTERRUPTED: i32 = 130;
 
@@ -71,11 +67,7 @@ async fn serve(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signals = Signals::new().context("signals cannot be received")?;
     tokio::spawn(signals.stop(shutdown.clone()));
-    tokio::spawn(
-        shutdown
-            .clone()
-            .run_until_cancelled_owned(sweep(app.clone())),
-    );
+    app.keep_swept();
     banner::show(config, &app, address);
 
     server::run(listener, router(app.clone()), shutdown, Limits::default()).await;
@@ -88,18 +80,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|error| port::explain(address, error))
-}
-
-async fn sweep(app: App) {
-    let mut ticks = interval(SWEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        // The next one does what this one could not.
-        if let Err(error) = sessions::sweep(&app).await {
-            tracing::warn!(error = %Chain(&error), "what is over could not be forgotten");
-        }
-    }
 }
 
 /// What ends the server: Ctrl-C, or a supervisor.

@@ -80,6 +80,8 @@ pub enum Origin {
     Variable(String),
     /// A flag.
     Flag(&'static str),
+    /// The program that mounts us, and the key that it may have meant.
+    Program(Option<&'static str>),
 }
 
 impl fmt::Display for Origin {
@@ -89,6 +91,8 @@ impl fmt::Display for Origin {
             Self::File(excerpt) => write!(f, "\n{excerpt}"),
             Self::Variable(name) => write!(f, "\n --> the variable {name}"),
             Self::Flag(name) => write!(f, "\n --> the flag {name}"),
+            Self::Program(None) => f.write_str("\n --> the builder"),
+            Self::Program(Some(meant)) => write!(f, "\n --> the builder; did you mean `{meant}`?"),
         }
     }
 }
@@ -120,6 +124,21 @@ impl Settings {
         settings.read_file(sources);
         settings.read_variables(sources);
         settings.read_flags(&sources.flags);
+        settings
+    }
+
+    /// What a program says, and nothing else: neither file nor environment is read.
+    pub(super) fn of_program(values: &[(String, String)]) -> Self {
+        let mut settings = Self::default();
+        for (name, text) in values {
+            match keys::find(name) {
+                Some(key) => settings.read_text(key, text, Origin::Program(None)),
+                None => settings.errors.push(ConfigError::UnknownKey {
+                    key: name.clone(),
+                    origin: Origin::Program(keys::nearest(name)),
+                }),
+            }
+        }
         settings
     }
 
@@ -251,7 +270,11 @@ impl Settings {
             self.errors.push(ConfigError::NotText { variable });
             return;
         };
-        let origin = Origin::Variable(name.to_owned());
+        self.read_text(key, text, Origin::Variable(name.to_owned()));
+    }
+
+    /// A value as text; of a list, as a TOML array.
+    fn read_text(&mut self, key: &'static Key, text: &str, origin: Origin) {
         if key.kind != Kind::List {
             self.set(key, Raw::One(text.to_owned().into()), origin);
             return;

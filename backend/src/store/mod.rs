@@ -53,6 +53,28 @@ pub enum Tx {
     Postgres(Transaction<'static, Postgres>),
 }
 
+/// A pool of connections that an application has already.
+#[derive(Debug, Clone)]
+pub enum Pool {
+    /// To a file. Only where it is and how it is opened is taken from it: we read and write by
+    /// connections of our own, which differ (see [`Db::Sqlite`]).
+    Sqlite(SqlitePool),
+    /// To a server; shared with the application.
+    Postgres(PgPool),
+}
+
+impl From<SqlitePool> for Pool {
+    fn from(pool: SqlitePool) -> Self {
+        Self::Sqlite(pool)
+    }
+}
+
+impl From<PgPool> for Pool {
+    fn from(pool: PgPool) -> Self {
+        Self::Postgres(pool)
+    }
+}
+
 /// Runs one expression on whichever database the transaction is on.
 macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
@@ -212,6 +234,25 @@ impl Db {
         let db = Self::Postgres(pool);
         migrate::run(&db).await?;
         Ok(db)
+    }
+
+    /// Uses the database of an application, and migrates our tables in it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] where it cannot be opened or migrated.
+    pub async fn of_pool(pool: Pool) -> Result<Self, OpenError> {
+        match pool {
+            Pool::Sqlite(pool) => {
+                let options = SqliteConnectOptions::clone(&pool.connect_options());
+                Self::connect_sqlite(options).await
+            }
+            Pool::Postgres(pool) => {
+                let db = Self::Postgres(pool);
+                migrate::run(&db).await?;
+                Ok(db)
+            }
+        }
     }
 
     async fn connect_sqlite(options: SqliteConnectOptions) -> Result<Self, OpenError> {

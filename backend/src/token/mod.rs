@@ -1,7 +1,7 @@
 //! The token layer: claims, keys, signing, verifying, JWKS.
 //!
 //! Pure: no axum, no sqlx, no tokio, no clock. The time is an argument, and nothing here asks
-//! whether a session still lives; that is [`crate::sessions::gate`]'s matter.
+//! whether a session still lives; that is the gate's matter (`sessions/gate.rs`).
 
 mod algorithm;
 mod claims;

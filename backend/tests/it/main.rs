@@ -20,6 +20,7 @@ mod errors;
 mod gate;
 mod lineage;
 mod logout;
+mod mount;
 mod pages;
 mod refresh;
 mod restarts;

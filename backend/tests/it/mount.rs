@@ -1,0 +1,218 @@
+//! Sign-in inside somebody's own application and database.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, State},
+    routing::{get, post},
+};
+use countersign::{Auth, Claims, Countersign, builder::BuildError};
+use countersign_types::routes;
+use insta::assert_snapshot;
+use reqwest::{Client, Method};
+use serde_json::Value;
+use sqlx::{PgPool, SqlitePool};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::support::{Answer, Database, PASSWORD, credentials};
+
+/// A to-do list of an application: each account has its own, by a foreign key to our table.
+#[derive(Clone)]
+enum Notes {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Notes {
+    async fn create(&self) {
+        match self {
+            Self::Sqlite(pool) => {
+                sqlx::query("CREATE TABLE notes (owner BLOB NOT NULL REFERENCES countersign_accounts (id), text TEXT NOT NULL)")
+                    .execute(pool).await.map(|_| ())
+            }
+            Self::Postgres(pool) => {
+                sqlx::query("CREATE TABLE notes (owner UUID NOT NULL REFERENCES countersign_accounts (id), text TEXT NOT NULL)")
+                    .execute(pool).await.map(|_| ())
+            }
+        }
+        .unwrap();
+    }
+
+    async fn add(&self, owner: Uuid, text: &str) {
+        const SQL: &str = "INSERT INTO notes (owner, text) VALUES ($1, $2)";
+        match self {
+            Self::Sqlite(pool) => sqlx::query(SQL)
+                .bind(owner)
+                .bind(text)
+                .execute(pool)
+                .await
+                .map(|_| ()),
+            Self::Postgres(pool) => sqlx::query(SQL)
+                .bind(owner)
+                .bind(text)
+                .execute(pool)
+                .await
+                .map(|_| ()),
+        }
+        .unwrap();
+    }
+
+    async fn list(&self, owner: Uuid) -> Vec<String> {
+        const SQL: &str = "SELECT text FROM notes WHERE owner = $1";
+        match self {
+            Self::Sqlite(pool) => sqlx::query_scalar(SQL).bind(owner).fetch_all(pool).await,
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(owner).fetch_all(pool).await,
+        }
+        .unwrap()
+    }
+}
+
+#[derive(Clone, FromRef)]
+struct Application {
+    auth: Auth,
+    notes: Notes,
+}
+
+async fn add(claims: Claims, State(notes): State<Notes>, text: String) {
+    notes.add(claims.sub, &text).await;
+}
+
+async fn list(claims: Claims, State(notes): State<Notes>) -> Json<Vec<String>> {
+    Json(notes.list(claims.sub).await)
+}
+
+/// The application with sign-in in it, listening.
+async fn serve(notes: Notes, folder: &TempDir) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let builder = Countersign::builder()
+        .data_dir(folder.path())
+        .port(address.port());
+    let builder = match &notes {
+        Notes::Sqlite(pool) => builder.database(pool.clone()),
+        Notes::Postgres(pool) => builder.database(pool.clone()),
+    };
+    let countersign = builder.build().await.unwrap();
+    notes.create().await;
+    let router = Router::new()
+        .route("/", get(async || "the application's own page"))
+        .route("/notes", post(add).get(list))
+        .fallback(async || "the application's own answer")
+        .with_state(Application {
+            auth: countersign.auth(),
+            notes,
+        })
+        .merge(countersign.api())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+async fn register(origin: &str, email: &str) -> String {
+    let request = Client::new()
+        .post(format!("{origin}{}", routes::REGISTER))
+        .json(&credentials(email, PASSWORD));
+    Answer::of(request).await.access_token()
+}
+
+async fn each_person_has_their_own_notes(notes: Notes) {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = serve(notes, &folder).await;
+    let (ada, eve) = (
+        register(&origin, "ada@example.com").await,
+        register(&origin, "eve@example.com").await,
+    );
+    let notes = |method: Method, token: &str| {
+        let request = Client::new().request(method, format!("{origin}/notes"));
+        request.bearer_auth(token)
+    };
+
+    Answer::of(notes(Method::POST, &ada).body("water the plants")).await;
+
+    let of = async |token: &str| -> Value { Answer::of(notes(Method::GET, token)).await.json() };
+    assert_eq!(of(&ada).await, serde_json::json!(["water the plants"]));
+    assert_eq!(of(&eve).await, serde_json::json!([]));
+    let out = Client::new()
+        .post(format!("{origin}{}", routes::LOGOUT))
+        .bearer_auth(&ada);
+    assert_eq!(Answer::of(out).await.status(), 204);
+    let answer = Answer::of(notes(Method::GET, &ada)).await;
+    assert_eq!(
+        answer.summary(),
+        "401 application/problem+json token_revoked"
+    );
+    for (path, text) in [("/", "page"), ("/nowhere", "answer")] {
+        let answer = Answer::of(Client::new().get(format!("{origin}{path}"))).await;
+        assert_eq!(answer.body(), format!("the application's own {text}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_application_has_sign_in_in_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}?mode=rwc", folder.path().join("app.db").display());
+
+    each_person_has_their_own_notes(Notes::Sqlite(SqlitePool::connect(&url).await.unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_application_has_sign_in_in_its_own_database() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let pool = PgPool::connect(&database.url().unwrap()).await.unwrap();
+
+    each_person_has_their_own_notes(Notes::Postgres(pool)).await;
+}
+
+#[tokio::test]
+async fn builder_says_everything_that_is_wrong() {
+    let refused = Countersign::builder()
+        .public_url("notes.example.com")
+        .set("token.acces_ttl", "5m")
+        .set("token.leeway", "2h")
+        .set("token.secret", "hunter2")
+        .build()
+        .await
+        .unwrap_err();
+
+    let BuildError::Config(errors) = refused else {
+        panic!("{refused}");
+    };
+    assert_snapshot!(errors, @r"
+    unknown key `token.acces_ttl`
+     --> the builder; did you mean `token.access_ttl`?
+
+    `public_url`: expected an origin such as `https://auth.example.com`, with nothing after host and port, found `notes.example.com`
+     --> the builder
+
+    `token.leeway`: expected a duration from `0s` to `60s`, found `2h`
+     --> the builder
+    ");
+}
+
+#[tokio::test]
+async fn builder_needs_nothing_but_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = Countersign::builder()
+        .data_dir(folder.path())
+        .build()
+        .await
+        .unwrap();
+
+    assert_eq!(app.password_rules.min_length, 15);
+    assert!(!app.https);
+    let names: Vec<_> = folder
+        .path()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        names.contains(&"countersign.db".into()) && names.contains(&"master.key".into()),
+        "{names:?}"
+    );
+}
