@@ -1,7 +1,7 @@
 //! Why a token is refused, for people: what was expected, and what it says instead.
 //!
 //! For the command line of whoever runs the server. On the wire nobody is told more than
-//! [`Rejection`](super::Rejection) may tell.
+//! [`Rejection`] may tell.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
