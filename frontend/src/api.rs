@@ -1,7 +1,7 @@
 //! The calls of the server: the only user of gloo-net, one function for each path.
 //!
 //! It knows neither the session nor any page. Every call ends: after [`TIMEOUT`] it is aborted, a
-//! refresh sooner.
+//! refresh when its caller says.
 
 use std::time::Duration;
 
@@ -21,10 +21,6 @@ use crate::strings;
 
 /// How long a call may take. A password is hashed in a queue, so this is more than a moment.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How long a refresh may take. Its answer may be lost after the server has spent the old token, and
-/// for ten seconds only a repeat gets the same successor; so it must be repeated before.
-pub const REFRESH_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Why a call gave no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +68,11 @@ impl ApiError {
     /// or a fault is no such word.
     pub fn is_refusal(&self) -> bool {
         self.is_problem(401) || self.is_problem(403)
+    }
+
+    /// Whether the server's answer never came, so that nobody can say what the call has done there.
+    pub fn is_lost(&self) -> bool {
+        !matches!(self, Self::Problem(_))
     }
 
     /// Seconds that the server wants us to wait.
@@ -135,35 +136,40 @@ pub async fn register(email: String, password: Password) -> Result<TokenResponse
     json(&send(Call::new(Method::POST, routes::REGISTER).json(&body)).await?)
 }
 
-/// `POST /auth/refresh`: swaps the refresh token, which is in the cookie, for a new pair.
+/// `POST /auth/refresh`: swaps the refresh token, which is in the cookie, for a new pair, and gives up
+/// after `limit`.
+///
+/// A page that is closed or reloaded at this moment must not lose the answer's cookie: the token that
+/// it replaces is spent, and its second use would end the session. So the call outlives the page.
 ///
 /// # Errors
 ///
 /// [`ApiError`] says why there is no new token; [`ApiError::is_refusal`], whether there will be none.
-pub async fn refresh() -> Result<TokenResponse, ApiError> {
-    json(&send(Call::new(Method::POST, routes::REFRESH).outliving_the_page()).await?)
+pub async fn refresh(limit: Duration) -> Result<TokenResponse, ApiError> {
+    let call = Call::new(Method::POST, routes::REFRESH).within(limit);
+    json(&send(call.outliving_the_page()).await?)
 }
 
-/// `POST /auth/logout`: ends the token's session; where the token is over, the cookie's.
+/// `POST /auth/logout`: ends the token's session; where the token is over, the cookie's. Who signs out
+/// may close the page at once, so the call outlives it.
 ///
 /// # Errors
 ///
 /// [`ApiError`] says why the server may not know of it.
 pub async fn logout(token: &Token) -> Result<(), ApiError> {
-    send(Call::new(Method::POST, routes::LOGOUT).bearer(token))
-        .await
-        .map(drop)
+    let call = Call::new(Method::POST, routes::LOGOUT).bearer(token);
+    send(call.outliving_the_page()).await.map(drop)
 }
 
-/// `POST /auth/logout-all`: ends every session of the account.
+/// `POST /auth/logout-all`: ends every session of the account. It outlives the page, as [`logout`]
+/// does.
 ///
 /// # Errors
 ///
 /// [`ApiError`] says why they may go on.
 pub async fn logout_all(token: &Token) -> Result<(), ApiError> {
-    send(Call::new(Method::POST, routes::LOGOUT_ALL).bearer(token))
-        .await
-        .map(drop)
+    let call = Call::new(Method::POST, routes::LOGOUT_ALL).bearer(token);
+    send(call.outliving_the_page()).await.map(drop)
 }
 
 /// `GET /auth/sessions`: where the account is signed in.
@@ -231,11 +237,14 @@ impl Call {
         }
     }
 
-    /// A page that is closed or reloaded at this moment must not lose the answer's cookie: the token
-    /// that it replaces is spent, and its second use would end the session.
+    /// The browser goes on with the call when the page is closed or reloaded.
     fn outliving_the_page(mut self) -> Self {
         self.outlives_page = true;
-        self.limit = REFRESH_TIMEOUT;
+        self
+    }
+
+    fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -347,6 +356,18 @@ mod tests {
             ApiError::TimedOut,
         ] {
             assert!(!passing.is_refusal(), "{passing:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_servers_own_is_lost() {
+        assert!(!problem(ProblemCode::Unavailable).is_lost());
+        for lost in [
+            ApiError::Offline,
+            ApiError::TimedOut,
+            ApiError::Unexpected(504),
+        ] {
+            assert!(lost.is_lost(), "{lost:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The application: what is provided to all, the frame around every page, and the routes.
 
 use countersign_types::routes::pages as paths;
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use leptos_router::{
     NavigateOptions,
     components::{FlatRoutes, Route, Router},
@@ -10,11 +10,10 @@ use leptos_router::{
 };
 
 use crate::{
-    api,
     components::{Frame, FrameLinks, provide_page_focus},
     pages::{HomePage, NotFoundPage, SessionsPage, SignInPage, SignUpPage},
     refresh::Refresher,
-    session::{Farewell, SessionHandle},
+    session::SessionHandle,
     settings::Settings,
     strings,
 };
@@ -38,27 +37,9 @@ fn Shell() -> impl IntoView {
     let settings = Settings::expect();
     let refresher = Refresher::expect();
     let navigate = use_navigate();
-    let is_leaving = RwSignal::new(false);
     let sign_out = Callback::new(move |()| {
-        let Some(token) = session.token_untracked() else {
-            return;
-        };
-        if is_leaving.get_untracked() {
-            return;
-        }
-        is_leaving.set(true);
-        let navigate = navigate.clone();
-        spawn_local(async move {
-            let result = api::logout(&token).await;
-            // A token that the server does not accept any more is as ended as can be.
-            let is_told = match result {
-                Ok(()) => true,
-                Err(error) => error.is_unauthorized(),
-            };
-            session.end(Farewell::SignedOut { is_told });
-            is_leaving.set(false);
-            navigate(paths::HOME, NavigateOptions::default());
-        });
+        refresher.sign_out();
+        navigate(paths::HOME, NavigateOptions::default());
     });
     let links = Signal::derive(move || {
         if session.is_known() {
@@ -80,7 +61,7 @@ fn Shell() -> impl IntoView {
         })
     });
     view! {
-        <Frame links=links is_leaving=is_leaving notice=notice on_sign_out=sign_out>
+        <Frame links=links notice=notice on_sign_out=sign_out>
             <FlatRoutes fallback=|| view! { <NotFoundPage /> }>
                 <Route path=path!("/") view=HomePage />
                 <Route path=path!("/index") view=HomePage />

@@ -1,4 +1,4 @@
-//! One at a time: a lock over all tabs of a browser, and a value that several wait for.
+//! One at a time: a lock over all tabs of a browser, a value that several wait for, and a wait.
 
 use std::{
     cell::RefCell,
@@ -13,8 +13,9 @@ use js_sys::{Function, Promise, Reflect};
 use leptos::prelude::{set_timeout, window};
 use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 
-/// A browser may put a tab to sleep that holds the lock, and nobody shall wait for that.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for the lock. A browser may put a tab to sleep that holds it, and nobody shall
+/// wait for that.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A value that comes later, for all who wait for it.
 #[derive(Debug)]
@@ -95,6 +96,19 @@ pub(crate) async fn hold(name: &str) -> Held {
         PATIENCE,
     );
     Held(granted.await)
+}
+
+/// Waits that long.
+pub(crate) async fn pause(time: Duration) {
+    let over = Later::new();
+    let waiting = over.clone();
+    set_timeout(
+        move || {
+            waiting.settle(());
+        },
+        time,
+    );
+    over.await;
 }
 
 /// `navigator.locks.request(name, () => promise)`: the lock is held until the promise is resolved.

@@ -7,8 +7,12 @@
 //!
 //! Only the server's clear refusal ends a session. No network, a slow server or a fault do not: the
 //! refresh is tried again, and the person stays signed in meanwhile.
+//!
+//! An answer may be lost after the server has spent the old token, and for ten seconds only a repeat
+//! gets the same successor. So whatever is lost is repeated at once, however long the pauses have
+//! become, and both tries together are over before another tab stops waiting for the lock.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, rc::Rc, time::Duration};
 
 use countersign_types::{ProblemCode, Token};
 use leptos::{ev, prelude::*, task::spawn_local};
@@ -16,7 +20,7 @@ use leptos::{ev, prelude::*, task::spawn_local};
 use crate::{
     api::{self, ApiError},
     claims::Claims,
-    lock::{self, Later},
+    lock::{self, Held, Later},
     session::{Farewell, Known, SessionHandle},
 };
 
@@ -27,10 +31,14 @@ const SHORTEST_LEAD_MS: f64 = 1_000.0;
 const LONGEST_LEAD_MS: f64 = 60_000.0;
 /// How much earlier a tab may be than another, so that not all of them wake at once.
 const JITTER: f64 = 0.2;
-/// The first repeat comes within the time in which the server repeats its answer too.
+/// How long a refresh may take, and its repeat, whose connection is there already.
+const TRY_LIMIT: Duration = Duration::from_secs(4);
+const REPEAT_LIMIT: Duration = Duration::from_secs(2);
+/// How long after a lost answer the refresh is repeated.
+const REPEAT_AFTER: Duration = Duration::from_secs(1);
 const FIRST_PAUSE_MS: f64 = 1_000.0;
 const LONGEST_PAUSE_MS: f64 = 30_000.0;
-/// How long the lock is held after the token was stored.
+/// How long the lock is held on after a token was stored.
 const SETTLING: Duration = Duration::from_millis(250);
 /// How many tokens a guarded call tries after a refused one: what another tab may have stored, and
 /// the one that a refresh of our own brings.
@@ -158,6 +166,30 @@ impl Refresher {
         }
     }
 
+    /// Signs out: here and in the other tabs at once, and at the server as soon as it hears of it.
+    pub fn sign_out(self) {
+        let Some(known) = self.session.known_untracked() else {
+            return;
+        };
+        self.session.end(Farewell::SignedOut { is_told: true });
+        let told = Later::new();
+        let answer = told.clone();
+        spawn_local(async move {
+            // The answer takes the cookie away, so who signs in meanwhile has to wait for it. The call
+            // itself waits for nobody.
+            alone(answer).await;
+        });
+        spawn_local(async move {
+            // A token that the server does not accept any more is as ended as can be.
+            if let Err(error) = api::logout(&known.token).await
+                && !error.is_unauthorized()
+            {
+                self.session.note_untold(known.claims.session());
+            }
+            told.settle(());
+        });
+    }
+
     /// Looks whether it is time. What happened in other tabs may have been missed while this one
     /// slept, and after that there is no reason to wait on.
     fn wake(self) {
@@ -180,7 +212,7 @@ impl Refresher {
         let now = js_sys::Date::now();
         if self.is_refused(&known.token) {
             if known.is_over(now) {
-                self.session.end(Farewell::Expired);
+                self.session.refuse(&known.token, ProblemCode::TokenExpired);
             }
             return;
         }
@@ -220,16 +252,26 @@ impl Refresher {
     }
 
     async fn replace(self, token: Token) -> Outcome {
-        let lock = lock::hold(LOCK).await;
+        let lock = Rc::new(lock::hold(LOCK).await);
+        match self.attempt(&token, TRY_LIMIT, &lock).await {
+            Outcome::Unreached(error) if error.is_lost() => {
+                lock::pause(REPEAT_AFTER).await;
+                self.attempt(&token, REPEAT_LIMIT, &lock).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(self, token: &Token, limit: Duration, lock: &Rc<Held>) -> Outcome {
         // Another tab may have been faster, or may have signed out.
         self.session.follow();
         let Some(known) = self.session.known_untracked() else {
             return Outcome::Gone;
         };
-        if known.token != token && !known.is_over(js_sys::Date::now()) {
+        if known.token != *token && !known.is_over(js_sys::Date::now()) {
             return Outcome::Renewed(known);
         }
-        let answer = match api::refresh().await {
+        let answer = match api::refresh(limit).await {
             Ok(answer) => answer,
             Err(error) if error.is_refusal() => {
                 self.refused.set_value(Some(known.token));
@@ -246,6 +288,7 @@ impl Refresher {
         let is_taken = self.session.renew(&known.token, &answer);
         // The other tabs see what is stored a moment later than this one, and whoever is next would
         // refresh again.
+        let lock = Rc::clone(lock);
         set_timeout(move || drop(lock), SETTLING);
         match self.session.known_untracked() {
             Some(current) if is_taken || current.token != known.token => Outcome::Renewed(current),
@@ -272,16 +315,26 @@ impl Refresher {
     }
 }
 
+/// Makes a call that brings a new cookie, after those under way that change it: else a late answer of
+/// theirs could replace the new one.
+pub async fn alone<T>(call: impl Future<Output = T>) -> T {
+    let _lock = lock::hold(LOCK).await;
+    call.await
+}
+
 /// When a token is to be replaced; never where it has no end.
 fn due_at(known: &Known, jitter: f64) -> f64 {
     known.ends_at.map_or(f64::INFINITY, |end| {
-        end - lead(known.lifetime.unwrap_or(0.0)) * (1.0 + jitter)
+        end - known.lifetime.map_or(SHORTEST_LEAD_MS, lead) * (1.0 + jitter)
     })
 }
 
 /// How long before its end a token of this lifetime is replaced, in milliseconds.
 fn lead(lifetime: f64) -> f64 {
-    (lifetime * LEAD).clamp(SHORTEST_LEAD_MS, LONGEST_LEAD_MS)
+    (lifetime * LEAD)
+        .clamp(SHORTEST_LEAD_MS, LONGEST_LEAD_MS)
+        // Else a token of a second would be over due from the first moment on.
+        .min(lifetime / 2.0)
 }
 
 /// How long to wait after so many failures before this one, in milliseconds.
@@ -302,7 +355,7 @@ mod tests {
         assert!(is(lead(900_000.0), 60_000.0));
         assert!(is(lead(60_000.0), 18_000.0));
         assert!(is(lead(2_000.0), 1_000.0));
-        assert!(is(lead(0.0), 1_000.0));
+        assert!(is(lead(1_000.0), 500.0));
     }
 
     #[test]
@@ -318,12 +371,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_without_an_answer_is_repeated_while_the_server_repeats_its_own() {
-        const GRACE_MS: f64 = 10_000.0;
-        let tick_ms = 1_000.0;
+    fn a_lost_answer_is_repeated_while_the_server_repeats_its_own() {
+        // The server's default.
+        const GRACE: Duration = Duration::from_secs(10);
+        const TICK: Duration = Duration::from_secs(1);
+        let both = TRY_LIMIT + REPEAT_AFTER + REPEAT_LIMIT;
 
-        let repeated = api::REFRESH_TIMEOUT.as_secs_f64() * 1000.0 + pause(0) + tick_ms;
-
-        assert!(repeated < GRACE_MS, "{repeated}");
+        assert!(both + SETTLING < lock::PATIENCE, "{both:?}");
+        assert!(lock::PATIENCE < GRACE);
+        // So that at first even two lost answers in turn do no harm.
+        let third = both + Duration::from_secs_f64(pause(0) / 1000.0) + TICK;
+        assert!(third < GRACE, "{third:?}");
     }
 }

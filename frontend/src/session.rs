@@ -23,8 +23,6 @@ const CLOCK_KEY: &str = "jwt_clock";
 /// Who is signed in, as far as this tab knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Session {
-    /// Not looked yet.
-    Unknown,
     /// Nobody, and how that came about.
     Anonymous(Farewell),
     /// Somebody.
@@ -38,7 +36,7 @@ pub enum Farewell {
     Never,
     /// By the button here; whether the server heard of it.
     SignedOut {
-        /// The server has ended the session.
+        /// The server has ended the session, or is being told to.
         is_told: bool,
     },
     /// In another tab.
@@ -93,13 +91,13 @@ impl SessionHandle {
     /// Reads the stored token and watches expiry and other tabs for as long as the current owner
     /// lives. Puts itself into the context.
     pub fn provide() -> Self {
+        let now = js_sys::Date::now();
         let session = Self {
-            state: RwSignal::new(Session::Unknown),
-            now: RwSignal::new(js_sys::Date::now()),
+            state: RwSignal::new(read(now)),
+            now: RwSignal::new(now),
             is_renewable: StoredValue::new(false),
             ended: StoredValue::new(None),
         };
-        session.state.set(session.read());
         session.watch_expiry();
         let listener = window_event_listener(ev::storage, move |event| {
             // Without a key, everything was removed.
@@ -130,20 +128,15 @@ impl SessionHandle {
     pub fn token(self) -> Option<Token> {
         self.state.with(|state| match state {
             Session::Known(known) => Some(known.token.clone()),
-            _ => None,
+            Session::Anonymous(_) => None,
         })
-    }
-
-    /// The token, without subscribing.
-    pub fn token_untracked(self) -> Option<Token> {
-        untrack(|| self.token())
     }
 
     /// Who is signed in, without subscribing.
     pub fn known_untracked(self) -> Option<Known> {
         self.state.with_untracked(|state| match state {
             Session::Known(known) => Some(known.clone()),
-            _ => None,
+            Session::Anonymous(_) => None,
         })
     }
 
@@ -156,8 +149,13 @@ impl SessionHandle {
     pub fn id(self) -> Option<String> {
         self.state.with(|state| match state {
             Session::Known(known) => known.claims.session().map(ToOwned::to_owned),
-            _ => None,
+            Session::Anonymous(_) => None,
         })
+    }
+
+    /// The id of the session, without subscribing.
+    pub fn id_untracked(self) -> Option<String> {
+        untrack(|| self.id())
     }
 
     /// This browser's time when it was last looked at, in milliseconds since 1970: each second
@@ -178,7 +176,7 @@ impl SessionHandle {
         let now = self.now.get();
         self.state.with(|state| match state {
             Session::Known(known) => known.ends_at.map(|end| whole_seconds(end - now)),
-            _ => None,
+            Session::Anonymous(_) => None,
         })
     }
 
@@ -233,14 +231,28 @@ impl SessionHandle {
     }
 
     fn note_end(self) {
-        let known = self.known_untracked();
-        if let Some(id) = known.as_ref().and_then(|known| known.claims.session()) {
-            self.ended.set_value(Some(id.to_owned()));
+        if let Some(id) = self.id_untracked() {
+            self.ended.set_value(Some(id));
         }
     }
 
-    /// The server refused this token. Ends the session, unless it has another token by now.
+    /// The server could not be told that the session of this id was signed out of. Says so, unless
+    /// something else has happened here since.
+    pub fn note_untold(self, id: Option<&str>) {
+        if self.ended.get_value().as_deref() != id {
+            return;
+        }
+        self.state.update(|state| {
+            if let Session::Anonymous(Farewell::SignedOut { is_told }) = state {
+                *is_told = false;
+            }
+        });
+    }
+
+    /// The server refused this token. Ends the session, unless it has another token by now, here or
+    /// from another tab.
     pub fn refuse(self, token: &Token, code: ProblemCode) {
+        self.follow();
         let is_current = self.state.with_untracked(
             |state| matches!(state, Session::Known(known) if known.token == *token),
         );
@@ -253,34 +265,6 @@ impl SessionHandle {
         }
     }
 
-    fn read(self) -> Session {
-        let now = self.now.get_untracked();
-        let Some(token) = load() else {
-            return Session::Anonymous(Farewell::Never);
-        };
-        let Some(claims) = Claims::decode(&token) else {
-            forget();
-            return Session::Anonymous(Farewell::Never);
-        };
-        let lifetime = claims
-            .expires_at()
-            .zip(claims.issued_at())
-            .map(|(end, start)| (end - start) * 1000.0)
-            .filter(|lifetime| *lifetime > 0.0);
-        let ends_at = claims
-            .expires_at()
-            .map(|seconds| seconds * 1000.0 + clock_ahead())
-            // No token lives longer from now on than from its issue; a clock may have been set back.
-            .map(|end| lifetime.map_or(end, |lifetime| end.min(now + lifetime)));
-        Session::Known(Known {
-            token: Token::from(token),
-            claims,
-            ends_at,
-            lifetime,
-            is_stored: true,
-        })
-    }
-
     /// Does what another tab did: after an event, and where one may have been missed.
     pub fn follow(self) {
         self.now.set(js_sys::Date::now());
@@ -290,7 +274,7 @@ impl SessionHandle {
             return;
         }
         let was_known = known.is_some();
-        match self.read() {
+        match read(self.now.get_untracked()) {
             Session::Known(known)
                 if known.claims.session().is_some()
                     && self.ended.get_value().as_deref() == known.claims.session() =>
@@ -308,11 +292,12 @@ impl SessionHandle {
                     self.state.set(Session::Known(known));
                 }
             }
-            _ if was_known => {
-                self.note_end();
-                self.state.set(Session::Anonymous(Farewell::Elsewhere));
+            Session::Anonymous(_) => {
+                if was_known {
+                    self.note_end();
+                    self.state.set(Session::Anonymous(Farewell::Elsewhere));
+                }
             }
-            _ => {}
         }
     }
 
@@ -339,6 +324,34 @@ impl SessionHandle {
             }
         });
     }
+}
+
+/// What is stored at this time.
+fn read(now: f64) -> Session {
+    let Some(token) = load() else {
+        return Session::Anonymous(Farewell::Never);
+    };
+    let Some(claims) = Claims::decode(&token) else {
+        forget();
+        return Session::Anonymous(Farewell::Never);
+    };
+    let lifetime = claims
+        .expires_at()
+        .zip(claims.issued_at())
+        .map(|(end, start)| (end - start) * 1000.0)
+        .filter(|lifetime| *lifetime > 0.0);
+    let ends_at = claims
+        .expires_at()
+        .map(|seconds| seconds * 1000.0 + clock_ahead())
+        // No token lives longer from now on than from its issue; a clock may have been set back.
+        .map(|end| lifetime.map_or(end, |lifetime| end.min(now + lifetime)));
+    Session::Known(Known {
+        token: Token::from(token),
+        claims,
+        ends_at,
+        lifetime,
+        is_stored: true,
+    })
 }
 
 /// Whole seconds of a time in milliseconds, rounded up.

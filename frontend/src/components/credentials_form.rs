@@ -3,6 +3,7 @@
 use countersign_types::{Email, Password, PasswordRules, routes::pages};
 use leptos::{ev::SubmitEvent, html, prelude::*};
 
+use super::focus_soon;
 use crate::strings;
 
 /// What the form is for.
@@ -137,11 +138,7 @@ pub fn CredentialsForm(
             password.set_value("");
         }
         // After the summary has its text: a reader reads what it finds at the focus.
-        request_animation_frame(move || {
-            if let Some(summary) = summary.get_untracked() {
-                drop(summary.focus());
-            }
-        });
+        focus_soon(summary);
     });
     // The typed views of Leptos do not know this attribute yet.
     Effect::new(move |_| {

@@ -23,9 +23,6 @@ pub fn Frame(
     /// What the header offers.
     #[prop(into)]
     links: Signal<FrameLinks>,
-    /// Whether signing out is on its way.
-    #[prop(into)]
-    is_leaving: Signal<bool>,
     /// What everybody should know, whatever the page.
     #[prop(into)]
     notice: Signal<Option<&'static str>>,
@@ -68,12 +65,9 @@ pub fn Frame(
                             <button
                                 type="button"
                                 class="quiet"
-                                aria-disabled=move || is_leaving.get().to_string()
                                 on:click=move |_| on_sign_out.run(())
                             >
-                                {move || {
-                                    if is_leaving.get() { strings::SIGNING_OUT } else { strings::SIGN_OUT }
-                                }}
+                                {strings::SIGN_OUT}
                             </button>
                         }
                             .into_any()

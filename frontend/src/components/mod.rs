@@ -9,5 +9,5 @@ pub mod session_list;
 pub use credentials_form::{Credentials, CredentialsForm, FormError, Purpose};
 pub use frame::{Frame, FrameLinks};
 pub use lesson::Lesson;
-pub use page::{Page, provide_page_focus};
+pub use page::{Page, focus_soon, provide_page_focus};
 pub use session_list::{Ending, SessionList};

@@ -1,6 +1,7 @@
 //! What every page has: a title, one heading, and the focus on it after a navigation.
 
 use leptos::{html, prelude::*};
+use wasm_bindgen::JsCast;
 
 use crate::strings;
 
@@ -13,6 +14,23 @@ pub fn provide_page_focus() {
     provide_context(PageFocus(StoredValue::new(false)));
 }
 
+/// Moves the focus once what has just changed is on the page. Somebody may have left the page by then.
+pub fn focus_soon<E>(node: NodeRef<E>)
+where
+    E: html::ElementType,
+    E::Output: JsCast + Clone + 'static,
+{
+    request_animation_frame(move || {
+        let element = node.try_get_untracked().flatten();
+        if let Some(element) = element
+            .as_ref()
+            .and_then(|element| element.dyn_ref::<web_sys::HtmlElement>())
+        {
+            drop(element.focus());
+        }
+    });
+}
+
 /// A page: sets the document's title and, when it was navigated to, moves the focus to its heading
 /// and scrolls up, which a browser does by itself only for pages that it loads.
 #[component]
@@ -23,12 +41,14 @@ pub fn Page(
     /// Whether the last attempt failed, which the title then says first.
     #[prop(optional, into)]
     has_error: Signal<bool>,
+    /// The heading's element, for a page that leads back to it.
+    #[prop(optional)]
+    heading: NodeRef<html::H1>,
     /// The class of the page's outermost element.
     class: &'static str,
     /// What is below the heading.
     children: Children,
 ) -> impl IntoView {
-    let heading = NodeRef::<html::H1>::new();
     Effect::new(move |_| {
         let prefix = if has_error.get() {
             strings::ERROR_PREFIX

@@ -1,7 +1,7 @@
 //! Where somebody is signed in, and the buttons that end it.
 
 use countersign_types::sessions::Session;
-use js_sys::{Date, Object, Reflect};
+use js_sys::{Array, Date, Intl, Object, Reflect};
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
@@ -18,41 +18,51 @@ pub enum Ending {
     Everywhere,
 }
 
-/// The sessions, the current one first.
+/// The sessions, the current one first. The row of a session stays the same when others come or go, so
+/// that no button takes the place of another before it has to.
 #[component]
 pub fn SessionList(
     /// The sessions.
-    sessions: Vec<Session>,
+    #[prop(into)]
+    sessions: Signal<Vec<Session>>,
     /// What is ending at this moment; nothing else can be ended meanwhile.
     #[prop(into)]
     ending: Signal<Option<Ending>>,
     /// Somebody wants to end something; not called while something is ending.
     on_end: Callback<Ending>,
 ) -> impl IntoView {
-    let (current, others): (Vec<_>, Vec<_>) =
-        sessions.into_iter().partition(|session| session.current);
-    let has_others = !others.is_empty();
-    let rows = current
-        .into_iter()
-        .chain(others)
-        .map(|session| view! { <Row session=session ending=ending on_end=on_end /> })
-        .collect_view();
+    let in_order = move || {
+        let mut sessions = sessions.get();
+        // It keeps the order of the others.
+        sessions.sort_by_key(|session| !session.current);
+        sessions
+    };
+    let has_others =
+        Memo::new(move |_| sessions.with(|all| all.iter().any(|session| !session.current)));
     view! {
-        <ul class="sessions">{rows}</ul>
-        {(!has_others).then(|| view! { <p class="hint">{strings::SESSIONS_ALONE}</p> })}
+        // Without its bullets, some readers would not take it for a list.
+        <ul class="sessions" role="list">
+            <For each=in_order key=|session| session.id.clone() let:session>
+                <Row session=session ending=ending on_end=on_end />
+            </For>
+        </ul>
+        {move || (!has_others.get()).then(|| view! { <p class="hint">{strings::SESSIONS_ALONE}</p> })}
         <p class="actions">
-            {has_others
-                .then(|| {
-                    view! {
-                        <EndButton
-                            what=Ending::Others
-                            label=strings::SIGN_OUT_OTHERS
-                            class="button second"
-                            ending=ending
-                            on_end=on_end
-                        />
-                    }
-                })}
+            {move || {
+                has_others
+                    .get()
+                    .then(|| {
+                        view! {
+                            <EndButton
+                                what=Ending::Others
+                                label=strings::SIGN_OUT_OTHERS
+                                class="button second"
+                                ending=ending
+                                on_end=on_end
+                            />
+                        }
+                    })
+            }}
             <EndButton
                 what=Ending::Everywhere
                 label=strings::SIGN_OUT_EVERYWHERE
@@ -137,8 +147,10 @@ fn EndButton(
             aria-describedby=described_by
             // Not `disabled`, which would take the focus away from who pressed it.
             aria-disabled=move || is_busy().to_string()
-            on:click=move |_| {
-                if ending.with_untracked(Option::is_none) {
+            on:click=move |event| {
+                // The second click of a double click may meet the button of another session, which
+                // has moved here since the first.
+                if event.detail() <= 1 && ending.with_untracked(Option::is_none) {
                     on_end.run(what.clone());
                 }
             }
@@ -166,9 +178,13 @@ fn Moment(
                 &JsValue::from_str(value),
             ));
         }
-        let language = window().navigator().language();
-        date.to_locale_string(language.as_deref().unwrap_or("en"), &options)
-            .into()
+        // The browser's own choice of a language: what `navigator.language` names may be none.
+        Intl::DateTimeFormat::new(&Array::new(), &options)
+            .format()
+            .call1(&JsValue::UNDEFINED, &date)
+            .ok()
+            .and_then(|text| text.as_string())
+            .unwrap_or_else(|| at.clone())
     };
     view! { <time datetime=at>{text}</time> }
 }

@@ -1,13 +1,13 @@
 //! Home: a welcome, or who is signed in and how the server knows.
 
 use countersign_types::{Token, routes::pages as paths};
-use leptos::{prelude::*, task::spawn_local};
+use leptos::{html, prelude::*, task::spawn_local};
 use leptos_router::{components::A, hooks::use_location};
 
 use crate::{
     api::{self, ApiError, Exchange},
     claims::Claims,
-    components::{Lesson, Page},
+    components::{Lesson, Page, focus_soon},
     refresh::Refresher,
     return_to,
     session::{Farewell, Session, SessionHandle},
@@ -25,6 +25,25 @@ pub fn HomePage() -> impl IntoView {
     lead_away_when_ended(session);
 
     let is_known = Memo::new(move |_| session.is_known());
+    let heading = NodeRef::<html::H1>::new();
+    Effect::new(move |last: Option<(bool, u32)>| {
+        let current = (is_known.get(), attempt.get());
+        if last.is_some_and(|last| last != current) {
+            // The button that was pressed is gone, and the focus would be lost with it.
+            focus_soon(heading);
+        }
+        current
+    });
+    let notice = move || match session.get() {
+        Session::Known(known) => (!known.is_stored).then_some(strings::NOT_STORED),
+        Session::Anonymous(Farewell::SignedOut { is_told: true }) => Some(strings::SIGNED_OUT),
+        Session::Anonymous(Farewell::SignedOut { is_told: false }) => {
+            Some(strings::SIGNED_OUT_UNTOLD)
+        }
+        Session::Anonymous(Farewell::Elsewhere) => Some(strings::SIGNED_OUT_ELSEWHERE),
+        Session::Anonymous(_) => None,
+    };
+    let notice = Memo::new(move |_| notice());
     let title = Signal::derive(move || match (is_known.get(), asked.get()) {
         (false, _) => strings::WELCOME.to_owned(),
         (true, Some(Ok((_, exchange)))) => exchange.message,
@@ -32,12 +51,17 @@ pub fn HomePage() -> impl IntoView {
         (true, None) => strings::ASKING.to_owned(),
     });
     view! {
-        <Page title=title class="wide">
+        <Page title=title heading=heading class="wide">
+            // Outside of what changes with the session: readers announce only what changes in a place
+            // that was there before.
+            <div role="status">
+                {move || notice.get().map(|text| view! { <p class="notice">{text}</p> })}
+            </div>
             {move || {
                 if is_known.get() {
                     view! { <SignedIn session=session asked=asked attempt=attempt /> }.into_any()
                 } else {
-                    view! { <Welcome session=session /> }.into_any()
+                    view! { <Welcome /> }.into_any()
                 }
             }}
         </Page>
@@ -80,34 +104,26 @@ fn ask(session: SessionHandle, asked: RwSignal<Option<Asked>>, attempt: RwSignal
     });
 }
 
-/// Whose session ended unasked is led to sign in, and back here afterwards.
+/// Whose session ended unasked while this page was shown is led to sign in, and back here afterwards.
+/// Who comes here later shall stay.
 fn lead_away_when_ended(session: SessionHandle) {
     let lead = super::lead_to_sign_in();
-    Effect::new(move |_| {
-        if let Session::Anonymous(farewell) = session.get()
-            && farewell.is_unasked()
-        {
-            lead();
+    Effect::new(move |was_known: Option<bool>| match session.get() {
+        Session::Known(_) => true,
+        Session::Anonymous(farewell) => {
+            if was_known == Some(true) && farewell.is_unasked() {
+                lead();
+            }
+            false
         }
     });
 }
 
 #[component]
-fn Welcome(session: SessionHandle) -> impl IntoView {
+fn Welcome() -> impl IntoView {
     let settings = Settings::expect();
     let path = use_location().pathname;
-    let notice = move || match session.get() {
-        Session::Anonymous(Farewell::SignedOut { is_told: true }) => Some(strings::SIGNED_OUT),
-        Session::Anonymous(Farewell::SignedOut { is_told: false }) => {
-            Some(strings::SIGNED_OUT_UNTOLD)
-        }
-        Session::Anonymous(Farewell::Elsewhere) => Some(strings::SIGNED_OUT_ELSEWHERE),
-        _ => None,
-    };
     view! {
-        <div role="status">
-            {move || notice().map(|text| view! { <p class="notice">{text}</p> })}
-        </div>
         <p class="lead">{strings::WELCOME_LEAD}</p>
         <p class="actions">
             <A href=move || return_to::link(paths::SIGN_IN, Some(&path.get())) attr:class="button">
@@ -133,19 +149,14 @@ fn SignedIn(
     asked: RwSignal<Option<Asked>>,
     attempt: RwSignal<u32>,
 ) -> impl IntoView {
-    let known = move || match session.get() {
-        Session::Known(known) => Some(known),
-        _ => None,
+    let name = move || match session.get() {
+        Session::Known(known) => known.claims.name().map(ToOwned::to_owned),
+        Session::Anonymous(_) => None,
     };
-    let name = move || known().and_then(|known| known.claims.name().map(ToOwned::to_owned));
-    let is_stored = move || known().is_none_or(|known| known.is_stored);
     view! {
         <p class="lead">
             {strings::SIGNED_IN_AS} " " <strong class="who">{name}</strong>
         </p>
-        <div role="status">
-            {move || (!is_stored()).then(|| view! { <p class="notice">{strings::NOT_STORED}</p> })}
-        </div>
         {move || match asked.get() {
             Some(Ok((token, exchange))) => {
                 Claims::decode(token.expose())

@@ -6,7 +6,7 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 
 use crate::{
     api::{self, ApiError},
-    components::{Ending, Page, SessionList},
+    components::{Ending, Page, SessionList, focus_soon},
     refresh::Refresher,
     session::{Farewell, Session, SessionHandle},
     strings,
@@ -28,27 +28,46 @@ pub fn SessionsPage() -> impl IntoView {
     let failure = RwSignal::new(None::<ApiError>);
     let status = NodeRef::<html::Div>::new();
 
+    let latest = StoredValue::new(0_u32);
     let load = move || {
+        let number = latest.get_value().wrapping_add(1);
+        latest.set_value(number);
         spawn_local(async move {
             let answer = refresher
                 .call(|token| async move { api::sessions(&token).await })
                 .await;
-            if let Some(answer) = answer {
-                // Somebody may have left the page meanwhile, and then its signals are gone.
+            // Somebody may have left the page, or asked again since.
+            let is_latest = latest.try_get_value() == Some(number);
+            if let Some(answer) = answer.filter(|_| is_latest) {
                 drop(listed.try_set(Some(answer.map(|answer| answer.sessions))));
             }
         });
     };
-    let is_known = Memo::new(move |_| session.is_known());
-    Effect::new(move |_| {
-        if is_known.get() {
+    let clear = move || {
+        listed.set(None);
+        news.set("");
+        failure.set(None);
+    };
+    let id = Memo::new(move |_| session.id());
+    let token = Memo::new(move |_| session.token());
+    Effect::new(move |last: Option<Option<String>>| {
+        let current = id.get();
+        let is_other = last.as_ref() != Some(&current);
+        if is_other {
+            clear();
+        }
+        // A new token is a sign that the server can be reached again.
+        let is_missing = listed.with_untracked(|listed| !matches!(listed, Some(Ok(_))));
+        if token.with(Option::is_some) && (is_other || is_missing) {
             load();
         }
+        current
     });
     let try_again = move |_| {
-        failure.set(None);
-        listed.set(None);
+        clear();
         load();
+        // Its button is gone, and the focus would be lost with it.
+        focus_soon(status);
     };
 
     let navigate = use_navigate();
@@ -56,6 +75,7 @@ pub fn SessionsPage() -> impl IntoView {
         ending.set(Some(what.clone()));
         news.set("");
         failure.set(None);
+        let id = session.id_untracked();
         let navigate = navigate.clone();
         spawn_local(async move {
             let answer = refresher
@@ -65,6 +85,10 @@ pub fn SessionsPage() -> impl IntoView {
                 })
                 .await;
             let is_still_here = ending.try_set(None).is_none();
+            if session.id_untracked() != id {
+                // It was another session that asked.
+                return;
+            }
             match answer {
                 Some(Ok(())) if what == Ending::Everywhere => {
                     session.end(Farewell::SignedOut { is_told: true });
@@ -78,16 +102,26 @@ pub fn SessionsPage() -> impl IntoView {
                     listed.update(|listed| remove(listed, &what));
                     load();
                     // Its button is gone, and the focus would be lost with it.
-                    request_animation_frame(move || {
-                        if let Some(status) = status.get_untracked() {
-                            drop(status.focus());
-                        }
-                    });
+                    focus_soon(status);
                 }
                 Some(Err(error)) if is_still_here => failure.set(Some(error)),
                 _ => {}
             }
         });
+    });
+    let sessions = Memo::new(move |_| {
+        listed.with(|listed| match listed {
+            Some(Ok(sessions)) => sessions.clone(),
+            _ => Vec::new(),
+        })
+    });
+    // Without the sessions themselves, so that the list is not built anew whenever one of them ends.
+    let state = Memo::new(move |_| {
+        listed.with(|listed| match listed {
+            Some(Ok(_)) => Some(Ok(())),
+            Some(Err(error)) => Some(Err(error.clone())),
+            None => None,
+        })
     });
     view! {
         <Page title=strings::SESSIONS.to_owned() class="wide">
@@ -97,7 +131,7 @@ pub fn SessionsPage() -> impl IntoView {
                     let text = news.get();
                     if !text.is_empty() {
                         Some(view! { <p class="notice">{text}</p> }.into_any())
-                    } else if listed.with(Option::is_none) {
+                    } else if state.with(Option::is_none) {
                         Some(view! { <p class="lead">{strings::SESSIONS_LOADING}</p> }.into_any())
                     } else {
                         None
@@ -109,8 +143,8 @@ pub fn SessionsPage() -> impl IntoView {
                     .get()
                     .map(|error| view! { <div class="summary" role="alert"><p>{error.text()}</p></div> })
             }}
-            {move || match listed.get() {
-                Some(Ok(sessions)) => {
+            {move || match state.get() {
+                Some(Ok(())) => {
                     view! { <SessionList sessions=sessions ending=ending on_end=end /> }.into_any()
                 }
                 Some(Err(error)) => {
@@ -167,7 +201,6 @@ fn lead_away_when_nobody(session: SessionHandle) {
             false
         }
         Session::Known(_) => true,
-        Session::Unknown => was_known.unwrap_or(false),
     });
 }
 

@@ -7,7 +7,7 @@ use leptos_router::components::A;
 use crate::{
     api,
     components::{Credentials, CredentialsForm, FormError, Page, Purpose},
-    return_to,
+    refresh, return_to,
     session::{Farewell, Session, SessionHandle},
     settings::Settings,
     strings,
@@ -35,7 +35,7 @@ pub fn SignInPage() -> impl IntoView {
         }
         is_pending.set(true);
         spawn_local(async move {
-            let answer = api::sign_in(typed.email, typed.password).await;
+            let answer = refresh::alone(api::sign_in(typed.email, typed.password)).await;
             // Somebody may have left the page meanwhile, and then its signals are gone.
             let is_still_here = is_pending.try_set(false).is_none();
             match answer {
