@@ -38,6 +38,8 @@ const REPEAT_LIMIT: Duration = Duration::from_secs(2);
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
 const FIRST_PAUSE_MS: f64 = 1_000.0;
 const LONGEST_PAUSE_MS: f64 = 30_000.0;
+/// The longest that the server can make us wait: what asks for more is a mistake of somebody between.
+const LONGEST_ASKED_MS: f64 = 300_000.0;
 /// How long the lock is held on after a token was stored.
 const SETTLING: Duration = Duration::from_millis(250);
 /// How many tokens a guarded call tries after a refused one: what another tab may have stored, and
@@ -58,12 +60,12 @@ enum Outcome {
 }
 
 /// When to try again.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Patience {
     failures: u32,
     retry_at: f64,
-    /// The server itself said how long, so that nothing else shortens it.
-    is_asked_for: bool,
+    /// The answer in which the server itself said how long, so that nothing else shortens it.
+    asked: Option<ApiError>,
 }
 
 /// Replaces the session's tokens. Cheap to copy; get it with [`Refresher::expect`].
@@ -195,7 +197,7 @@ impl Refresher {
     fn wake(self) {
         self.session.follow();
         self.patience.update_value(|patience| {
-            if !patience.is_asked_for {
+            if patience.asked.is_none() {
                 patience.retry_at = 0.0;
             }
         });
@@ -216,7 +218,9 @@ impl Refresher {
             }
             return;
         }
-        if now >= due_at(&known, self.jitter) && now >= self.patience.get_value().retry_at {
+        if now >= due_at(&known, self.jitter)
+            && now >= self.patience.with_value(|patience| patience.retry_at)
+        {
             self.fly(known.token);
         }
     }
@@ -230,6 +234,12 @@ impl Refresher {
     async fn renew(self, token: &Token) -> Outcome {
         if self.is_refused(token) {
             return Outcome::Refused;
+        }
+        let patience = self.patience.get_value();
+        if let Some(error) = patience.asked
+            && js_sys::Date::now() < patience.retry_at
+        {
+            return Outcome::Unreached(error);
         }
         self.fly(token.clone()).await
     }
@@ -304,12 +314,13 @@ impl Refresher {
         };
         let asked = error
             .retry_after()
-            .map(|seconds| Duration::from_secs(seconds).as_secs_f64() * 1000.0);
+            .map(|seconds| Duration::from_secs(seconds).as_secs_f64() * 1000.0)
+            .map(|pause| pause.min(LONGEST_ASKED_MS));
         self.patience.update_value(|patience| {
             let pause = pause(patience.failures).max(asked.unwrap_or(0.0));
             patience.retry_at = js_sys::Date::now() + pause;
             patience.failures += 1;
-            patience.is_asked_for = asked.is_some();
+            patience.asked = asked.map(|_| error.clone());
         });
         self.is_unreached.set(true);
     }

@@ -53,7 +53,7 @@ pub(crate) const FAILED: &str = "That did not work.";
 pub(crate) const SIGNED_OUT: &str = "You are signed out.";
 pub(crate) const SIGNED_OUT_UNTOLD: &str = "You are signed out in this browser, but the server could not be told, so your session goes on there. \
      When the server can be reached again, sign in and end it under Sessions.";
-pub(crate) const SIGNED_OUT_ELSEWHERE: &str = "You were signed out in another tab.";
+pub(crate) const SIGNED_OUT_ELSEWHERE: &str = "Your session ended in another tab.";
 pub(crate) const EXPIRED: &str = "Your session has expired. Sign in to go on.";
 pub(crate) const ENDED: &str = "Your session was ended. Sign in to go on.";
 pub(crate) const NOT_STORED: &str = "This browser does not allow this site to store anything, \
@@ -83,11 +83,17 @@ pub(crate) const NOT_FOUND_LEAD: &str =
     "The address may be mistyped, or the page has moved. Nothing is wrong with your account.";
 pub(crate) const GO_HOME: &str = "Go to the home page";
 
-pub(crate) const OFFLINE: &str = "The server cannot be reached. Check your connection and try again; what you typed is still here.";
+pub(crate) const OFFLINE: &str =
+    "The server cannot be reached. Check your connection and try again.";
 pub(crate) const TIMED_OUT: &str = "The server took too long to answer. Try again in a moment.";
 pub(crate) const KEYS: &str = "Public keys";
 pub(crate) const API: &str = "API description";
 pub(crate) const TAGLINE: &str = "Self-hosted sign-in for axum and Leptos.";
+
+/// Why a form's answer did not come, for who fears for what they typed.
+pub(crate) fn form_unanswered(why: &str) -> String {
+    format!("{why} What you typed is still here.")
+}
 
 /// What a summary says above two or more fields.
 pub(crate) fn several_fields(count: usize) -> String {

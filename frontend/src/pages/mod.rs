@@ -13,7 +13,7 @@ use leptos_router::{
     hooks::{use_location, use_navigate, use_query_map},
 };
 
-use crate::{api::ApiError, components::FormError, return_to, session::SessionHandle};
+use crate::{api::ApiError, components::FormError, return_to, session::SessionHandle, strings};
 
 pub use home::HomePage;
 pub use not_found::NotFoundPage;
@@ -77,7 +77,11 @@ fn form_error(error: &ApiError) -> FormError {
         _ => None,
     };
     fields.unwrap_or_else(|| FormError {
-        summary: error.text(),
+        summary: if error.is_lost() {
+            strings::form_unanswered(&error.text())
+        } else {
+            error.text()
+        },
         clears_password: error.is_unauthorized(),
         ..FormError::default()
     })
@@ -108,7 +112,9 @@ mod tests {
         let problem = Problem::new(ProblemCode::InvalidCredentials, "Wrong.");
 
         assert!(form_error(&ApiError::Problem(Box::new(problem))).clears_password);
-        assert!(!form_error(&ApiError::Offline).clears_password);
+        let error = form_error(&ApiError::Offline);
+        assert!(!error.clears_password);
+        assert!(error.summary.ends_with("What you typed is still here."));
     }
 
     #[test]

@@ -201,7 +201,7 @@ test("signing out waits for nobody, and who signs in again meanwhile stays", asy
   await page.getByRole("button", { name: "Sign out" }).click();
 
   await page.getByText("You are signed out.").waitFor({ timeout: 1000 });
-  await other.getByText("You were signed out in another tab.").waitFor({ timeout: 1000 });
+  await other.getByText("Your session ended in another tab.").waitFor({ timeout: 1000 });
   await until("the focus is on the heading", () => page.evaluate(() => document.activeElement.tagName === "H1"));
   await main(page).getByRole("link", { name: "Sign in" }).click();
   await signIn(page, email);
@@ -271,7 +271,7 @@ test("signing in and out in one tab shows in the other", async ({ page, context,
 
   await page.getByRole("button", { name: "Sign out" }).click();
 
-  await other.getByText("You were signed out in another tab.").waitFor();
+  await other.getByText("Your session ended in another tab.").waitFor();
 });
 
 test("two tabs stay signed in over many tokens, with one refresh for each", async ({ page, context, origin }) => {
@@ -305,7 +305,7 @@ test("a sign-out in one tab ends the other at once, and for good", async ({ page
   await other.getByRole("button", { name: "Sign out" }).click();
 
   await other.getByText("You are signed out.").waitFor();
-  await page.getByText("You were signed out in another tab.").waitFor({ timeout: 1000 });
+  await page.getByText("Your session ended in another tab.").waitFor({ timeout: 1000 });
   await always("no token comes back", async () => (await storedToken(page)) === null, (TTL_SECONDS + 2) * 1000);
   assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
 }, { env: SHORT, allowed: REFUSED });
@@ -328,11 +328,11 @@ test("a sign-out wins against a refresh whose answer is still on its way", async
 
   await other.getByRole("button", { name: "Sign out" }).click();
 
-  await page.getByText("You were signed out in another tab.").waitFor();
+  await page.getByText("Your session ended in another tab.").waitFor();
   assert.equal(answered, 0, "the answer came too early for this test");
   await until("the answer has come", () => answered === 1);
   await always("no token comes back", async () => (await storedToken(page)) === null, 3000);
-  await page.getByText("You were signed out in another tab.").waitFor();
+  await page.getByText("Your session ended in another tab.").waitFor();
 }, { env: SHORT, allowed: CUT });
 
 for (const [browsers, hasLocks] of [["", true], [" without a lock", false]]) {
@@ -344,10 +344,17 @@ for (const [browsers, hasLocks] of [["", true], [" without a lock", false]]) {
     const before = await storedToken(page);
     const tabs = [page, await context.newPage(), await context.newPage()];
     let isCut = true;
+    let asked = 0;
     for (const tab of tabs) {
       await tab.goto(origin);
-      // Afterwards, long enough for all of them to have asked before the first is answered.
-      await tab.route("**/auth/refresh", (route) => (isCut ? route.abort() : pass(700).then(() => route.continue())));
+      await tab.route("**/auth/refresh", async (route) => {
+        if (isCut) return route.abort();
+        asked += 1;
+        // Whoever may ask has asked before the first is answered.
+        await until("all have asked", () => asked >= (hasLocks ? 1 : tabs.length));
+        await pass(500);
+        return route.continue();
+      });
     }
     for (const tab of tabs) await tab.getByText(/You stay signed in/).waitFor();
     const refreshes = answersTo(context, "/auth/refresh");
@@ -419,6 +426,24 @@ test("a server that cannot refresh at the moment ends no session", async ({ page
   await until("there is a new token", async () => (await storedToken(page)) !== before);
   await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
   assert.equal(await page.getByText("The server cannot be reached.").count(), 0);
+}, { env: SHORT, allowed: FAULTS });
+
+test("a server that asks to be left alone is, whoever is asking", async ({ page, origin }) => {
+  await signUp(page, origin);
+  const problem = { type: "urn:countersign:problem:unavailable", title: "x", status: 503, detail: "x", code: "unavailable", retry_after: 30 };
+  let asked = 0;
+  await page.route("**/auth/refresh", (route) => {
+    asked += 1;
+    return route.fulfill({ status: 503, headers: { "Content-Type": "application/problem+json" }, body: JSON.stringify(problem) });
+  });
+  await page.getByText(/You stay signed in/).waitFor();
+
+  await page.locator("header").getByRole("link", { name: "Sessions" }).click();
+  await page.getByText("The server cannot do this at the moment. Try again in 30 seconds.").waitFor();
+  await page.evaluate(() => dispatchEvent(new Event("focus")));
+  await pass(1000);
+
+  assert.equal(asked, 1);
 }, { env: SHORT, allowed: FAULTS });
 
 test("a page loaded with an expired token and a good cookie stays signed in", async ({ page, origin }) => {
