@@ -388,6 +388,31 @@ test("who is offline beyond a token's life stays signed in, and goes on without 
   assert.equal(await page.evaluate(() => window.isStillHere), true);
 }, { env: SHORT, allowed: CUT });
 
+test("a refresh that is answered late takes nothing from who signs in meanwhile", async ({ page, context, origin }) => {
+  const email = await signUp(page, origin);
+  let asked = 0;
+  let answered = 0;
+  await page.route("**/auth/refresh", async (route) => {
+    asked += 1;
+    if (asked > 1) return route.continue();
+    const response = await route.fetch();
+    await pass(3000);
+    await route.fulfill({ response });
+    answered += 1;
+  });
+  await until("a refresh is under way", () => asked === 1);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await main(page).getByRole("link", { name: "Sign in" }).click();
+
+  await signIn(page, email);
+
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+  const before = await storedToken(page);
+  assert.equal(answered, 1);
+  await until("there is a new token", async () => (await storedToken(page)) !== before);
+  await page.getByRole("heading", { name: `welcome ${email}` }).waitFor();
+}, { env: SHORT });
+
 test("an answer that is lost after other failures ends no session", async ({ page, context, origin }) => {
   const email = await signUp(page, origin);
   const before = await storedToken(page);
@@ -707,6 +732,19 @@ test("a session is ended with the keyboard alone", async ({ browser, page, origi
 
   await page.getByText("You are signed out.").waitFor();
 });
+
+test("home can be asked for again, and the focus stays on the page", async ({ page, origin }) => {
+  const email = await signUp(page, origin);
+  let isCut = true;
+  await page.route("**/protected", (route) => (isCut ? route.abort() : route.continue()));
+  await page.reload();
+  await page.getByRole("alert").getByText("The server cannot be reached. Check your connection and try again.").waitFor();
+  isCut = false;
+
+  await page.getByRole("button", { name: "Try again" }).click();
+
+  await until("the heading has the focus", async () => (await focused(page)) === `welcome ${email}`);
+}, { allowed: CUT });
 
 test("closed registration offers no account and says so", async ({ page, origin }) => {
   await page.goto(`${origin}/sign-in`);
