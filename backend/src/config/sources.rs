@@ -22,7 +22,15 @@ const FILE: &str = "countersign.toml";
 /// Names the file where no flag does.
 const CONFIG: &str = "COUNTERSIGN_CONFIG";
 /// Variables of the build, of tests and of xtask, which are none of ours.
-const OTHERS: [&str; 5] = ["TEST", "XTASK", "PAGES", "BIN", "CONFIG"];
+const OTHERS: [&str; 7] = [
+    "TEST",
+    "XTASK",
+    "PAGES",
+    "BIN",
+    "CONFIG",
+    "SCREENSHOTS",
+    "SOAK",
+];
 
 /// What flags say. Everything is text here; the configuration reads it like any other source.
 #[derive(Debug, Default, clap::Args)]

@@ -3,12 +3,12 @@
 use std::{
     io::Write as _,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use insta::assert_snapshot;
 
-use crate::support::PASSWORD;
+use crate::support::{self, PASSWORD};
 
 /// Runs the binary in a folder, with something on standard input.
 fn countersign(folder: &Path, arguments: &[&str], input: &str) -> (i32, String) {
@@ -21,7 +21,7 @@ fn countersign_with(
     input: &str,
     environment: &[(&str, &str)],
 ) -> (i32, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+    let mut child = support::countersign()
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(folder)

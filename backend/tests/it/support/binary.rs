@@ -12,6 +12,18 @@ use serde_json::Value;
 
 use super::{Answer, Database};
 
+/// The binary, with nothing of our environment that would configure it: what the suite was started
+/// with is its own business.
+pub(crate) fn countersign() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COUNTERSIGN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A running `countersign serve`; killed when dropped.
 pub(crate) struct Binary {
     child: Mutex<Child>,
@@ -22,7 +34,7 @@ pub(crate) struct Binary {
 impl Binary {
     /// Starts on a free port, with its data in `folder`, and waits until it listens.
     pub(crate) fn serve(folder: &Path, database: &Database) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let mut command = countersign();
         command
             .args(["serve", "--port", "0"])
             .current_dir(folder)

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     answer::{Answer, Pair},
-    binary::Binary,
+    binary::{Binary, countersign},
     database::Database,
 };
 
