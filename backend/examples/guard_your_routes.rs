@@ -9,7 +9,7 @@
 //! It accepts a token until that expires, also after a sign-out: whether a session lives is known to
 //! the server that has it.
 
-use std::{env, error::Error, fs, time::Duration};
+use std::{env, error::Error, fs};
 
 use axum::{Json, Router, routing::get};
 use countersign::{
@@ -18,7 +18,7 @@ use countersign::{
 };
 
 async fn notes(claims: Claims) -> Json<String> {
-    Json(format!("the notes of {}", claims.email))
+    Json(format!("the notes of {}", claims.sub))
 }
 
 #[tokio::main]
@@ -28,13 +28,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Vec<_>>()
         .try_into()
         .map_err(|_| "usage: guard_your_routes JWKS_FILE ISSUER")?;
-    let auth = Auth::of(Verifier {
-        keys: PublicKeys::from_jwks(&serde_json::from_str(&fs::read_to_string(jwks)?)?)?,
-        audience: issuer.clone(),
-        issuer,
-        leeway: Duration::from_secs(10),
-        access_ttl: Duration::from_mins(15),
-    });
+    let keys = PublicKeys::from_jwks(&serde_json::from_str(&fs::read_to_string(jwks)?)?)?;
+    let auth = Auth::of(Verifier::new(keys, &*issuer, &*issuer));
     let router = Router::new().route("/notes", get(notes)).with_state(auth);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:4000").await?;
     Ok(axum::serve(listener, router).await?)

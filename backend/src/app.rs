@@ -48,6 +48,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Accepts tokens.
     pub verifier: Verifier,
+    /// The longest that any token issued so far can still be accepted.
+    pub longest_token_life: Duration,
     /// Which sessions are known to live or to have ended.
     pub liveness: Liveness,
     /// How sessions live and end.
@@ -147,25 +149,17 @@ impl App {
         let issuer = config.issuer(port);
         let audience = config.audience(port);
         let access_ttl = config.token.access_ttl;
-        let verifier = Verifier {
-            keys: PublicKeys::new(keys.verifying)?,
-            issuer: issuer.clone(),
-            audience: audience.clone(),
-            leeway: config.token.leeway,
-            access_ttl,
-        };
+        let leeway = config.token.leeway;
         Ok(Self(Arc::new(Parts {
             limits: Limits::new(Arc::clone(&clock), config.limits.scale, access_ttl),
             db,
             clock,
             hasher: Hasher::start().map_err(StartError::Threads)?,
-            signer: Signer {
-                key: keys.signing,
-                issuer,
-                audience,
-                access_ttl,
-            },
-            verifier,
+            verifier: Verifier::new(PublicKeys::new(keys.verifying)?, &*issuer, &*audience)
+                .leeway(leeway)
+                .longest_life(access_ttl),
+            signer: Signer::new(keys.signing, issuer, audience).lifetime(access_ttl),
+            longest_token_life: access_ttl + leeway + Duration::from_secs(1),
             liveness: Liveness::default(),
             session_rules: config.session,
             password_rules: PasswordRules {
@@ -185,13 +179,8 @@ impl App {
 impl Parts {
     /// Refuses a session's access tokens from here on, before that is written down.
     pub(crate) fn mark_ended(&self, session: SessionId) {
-        let until = self.clock.now().plus(self.longest_token_life());
+        let until = self.clock.now().plus(self.longest_token_life);
         self.liveness.end(session, until);
-    }
-
-    /// The longest that any token issued so far can still be accepted.
-    pub fn longest_token_life(&self) -> Duration {
-        self.verifier.access_ttl + self.verifier.leeway + Duration::from_secs(1)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// }
 ///
 /// async fn notes(claims: Claims) -> Json<String> {
-///     Json(format!("the notes of {}", claims.email))
+///     Json(format!("the notes of {}", claims.sub))
 /// }
 ///
 /// # async fn mount(pool: sqlx::SqlitePool) -> Result<Router, Box<dyn std::error::Error>> {

@@ -11,22 +11,23 @@ use axum::{
 };
 use countersign_types::{Problem, ProblemCode};
 use http::{HeaderMap, header, request::Parts};
+use serde::de::DeserializeOwned;
 
 use crate::{
     answer::{Challenge, answer},
     clock::{Clock, SystemClock},
-    token::{Claims, Rejection, Verifier},
+    token::{AnyClaims, Claims, Rejection, TokenClaims, Verified, Verifier},
 };
 
 /// How long to wait where it cannot be said whether a token is acceptable, in seconds.
 const RETRY_AFTER: u64 = 2;
 
 /// What a guard found, in time.
-pub type Accepted<'a> = Pin<Box<dyn Future<Output = Result<Claims, GuardError>> + Send + 'a>>;
+pub type Accepted<'a> = Pin<Box<dyn Future<Output = Result<Verified, GuardError>> + Send + 'a>>;
 
 /// Says whether an access token is acceptable.
 pub trait Accept: Send + Sync + 'static {
-    /// The claims of a token that is genuine and holds now.
+    /// A token that is genuine and holds now.
     fn accept<'a>(&'a self, token: &'a str) -> Accepted<'a>;
 }
 
@@ -55,18 +56,15 @@ impl Auth {
     /// is accepted until it expires, also after a sign-out.
     ///
     /// ```
-    /// use std::time::Duration;
-    ///
     /// use countersign::{Auth, token::{Algorithm, PublicKeys, Verifier, VerifyingKey}};
     ///
     /// let secret = b"32 bytes at least, and not these";
-    /// let auth = Auth::of(Verifier {
-    ///     keys: PublicKeys::new([VerifyingKey::from_secret(Algorithm::Hs256, secret)?])?,
-    ///     issuer: "https://auth.example.com".to_owned(),
-    ///     audience: "https://auth.example.com".to_owned(),
-    ///     leeway: Duration::from_secs(10),
-    ///     access_ttl: Duration::from_mins(15),
-    /// });
+    /// let keys = PublicKeys::new([VerifyingKey::from_secret(Algorithm::Hs256, secret)?])?;
+    /// let auth = Auth::of(Verifier::new(
+    ///     keys,
+    ///     "https://auth.example.com",
+    ///     "https://api.example.com",
+    /// ));
     /// # Ok::<(), countersign::token::KeyError>(())
     /// ```
     pub fn of(verifier: Verifier) -> Self {
@@ -177,34 +175,51 @@ impl IntoResponse for GuardError {
     }
 }
 
-/// Guards a handler: without an acceptable access token the answer is 401 with its challenge.
-impl<S> FromRequestParts<S> for Claims
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = GuardError;
+macro_rules! guards {
+    ($($claims:ident<$($custom:ident)?>),*) => {$(
+        /// Guards a handler: without an acceptable access token the answer is 401 with its
+        /// challenge.
+        impl<S, $($custom)?> FromRequestParts<S> for $claims<$($custom)?>
+        where
+            S: Send + Sync,
+            Auth: FromRef<S>,
+            $($custom: DeserializeOwned)?
+        {
+            type Rejection = GuardError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, GuardError> {
-        authenticate(parts, state).await?.ok_or(GuardError::Missing)
-    }
+            async fn from_request_parts(
+                parts: &mut Parts,
+                state: &S,
+            ) -> Result<Self, GuardError> {
+                let token = authenticate(parts, state).await?.ok_or(GuardError::Missing)?;
+                Ok(Self::read(&token)?)
+            }
+        }
+
+        /// `None` where no credential, or one of another scheme, is presented; a bad token is
+        /// refused all the same, since whoever sends one expects to be somebody.
+        impl<S, $($custom)?> OptionalFromRequestParts<S> for $claims<$($custom)?>
+        where
+            S: Send + Sync,
+            Auth: FromRef<S>,
+            $($custom: DeserializeOwned)?
+        {
+            type Rejection = GuardError;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                state: &S,
+            ) -> Result<Option<Self>, GuardError> {
+                let token = authenticate(parts, state).await?;
+                Ok(token.as_ref().map(Self::read).transpose()?)
+            }
+        }
+    )*};
 }
 
-/// `None` where no credential, or one of another scheme, is presented; a bad token is refused all
-/// the same, since whoever sends one expects to be somebody.
-impl<S> OptionalFromRequestParts<S> for Claims
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = GuardError;
+guards!(Claims<X>, AnyClaims<X>);
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, GuardError> {
-        authenticate(parts, state).await
-    }
-}
-
-async fn authenticate<S>(parts: &Parts, state: &S) -> Result<Option<Claims>, GuardError>
+async fn authenticate<S>(parts: &Parts, state: &S) -> Result<Option<Verified>, GuardError>
 where
     Auth: FromRef<S>,
 {
@@ -241,8 +256,6 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, GuardError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::{
         Router,
         body::{Body, to_bytes},
@@ -255,7 +268,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::token::{Algorithm, PublicKeys, Signer, SigningKey, Subject, VerifyingKey};
+    use crate::token::{Algorithm, Grant, PublicKeys, Signer, SigningKey, Subject, VerifyingKey};
 
     fn headers(values: &[&str]) -> HeaderMap {
         values
@@ -320,33 +333,17 @@ mod tests {
     /// A service that knows one secret, what it answers to an `Authorization` header, and a token.
     async fn ask(header: Option<&str>) -> (u16, String) {
         let secret = [7; 32];
-        let verifier = Verifier {
-            keys: PublicKeys::new([VerifyingKey::from_secret(Algorithm::Hs256, &secret).unwrap()])
-                .unwrap(),
-            issuer: "issuer".to_owned(),
-            audience: "audience".to_owned(),
-            leeway: Duration::from_secs(10),
-            access_ttl: Duration::from_mins(15),
-        };
-        let signer = Signer {
-            key: SigningKey::from_secret(Algorithm::Hs256, &secret).unwrap(),
-            issuer: verifier.issuer.clone(),
-            audience: verifier.audience.clone(),
-            access_ttl: verifier.access_ttl,
-        };
-        let subject = Subject {
-            account: Uuid::from_u128(1),
-            email: "ada@example.com",
-            email_verified: false,
-            session: Uuid::from_u128(2),
-            auth_time: 0,
-        };
+        let keys = PublicKeys::new([VerifyingKey::from_secret(Algorithm::Hs256, &secret).unwrap()]);
+        let verifier = Verifier::new(keys.unwrap(), "issuer", "audience");
+        let key = SigningKey::from_secret(Algorithm::Hs256, &secret).unwrap();
+        let signer = Signer::new(key, "issuer", "audience");
         let now = SystemClock::new().now().as_secs();
+        let subject = Subject::new(Uuid::from_u128(1));
         let token = signer
-            .sign(subject, Uuid::from_u128(3), now, verifier.access_ttl)
+            .sign(&subject, &Grant::new(), Uuid::from_u128(3), now)
             .unwrap();
         let router = Router::new()
-            .route("/", get(async |claims: Claims| claims.email))
+            .route("/", get(async |claims: Claims| claims.sub.to_string()))
             .route(
                 "/maybe",
                 get(async |claims: Option<Claims>| claims.is_some().to_string()),
@@ -373,7 +370,7 @@ mod tests {
     async fn keys_alone_guard_a_route() {
         assert_eq!(
             ask(Some("Bearer TOKEN")).await,
-            (200, "ada@example.com".to_owned())
+            (200, Uuid::from_u128(1).to_string())
         );
         let (status, body) = ask(Some("Bearer TOKENx")).await;
         assert_eq!(status, 401);

@@ -15,7 +15,7 @@
 //!
 //! /// Without an acceptable token the answer is 401 with its challenge, and this is never called.
 //! async fn notes(claims: Claims) -> Json<String> {
-//!     Json(format!("the notes of {}", claims.email))
+//!     Json(format!("the notes of {}", claims.sub))
 //! }
 //!
 //! let router: Router<State> = Router::new().route("/notes", get(notes));

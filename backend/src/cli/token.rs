@@ -20,7 +20,7 @@ use crate::{
     guard::GuardError,
     sessions::{self, Opening},
     store::Timestamp,
-    token::{MAX_TOKEN_BYTES, Unverified},
+    token::{Claims, MAX_TOKEN_BYTES, TokenClaims as _, Unverified},
 };
 
 /// What `token` takes.
@@ -168,9 +168,11 @@ async fn verify_token(config: &Config, token: &str) -> anyhow::Result<String> {
     let findings = sessions::explain(&app, token);
     app.db.close().await;
     let refused = match accepted {
-        Ok(claims) => {
-            let until = Timestamp::from_secs(claims.exp);
-            return Ok(format!("accepted: {}, until {until}\n", claims.email));
+        Ok(token) => {
+            let until = Timestamp::from_secs(token.exp());
+            let claims: Claims = Claims::read(&token)?;
+            let who = claims.email.unwrap_or_else(|| token.sub().to_owned());
+            return Ok(format!("accepted: {who}, until {until}\n"));
         }
         Err(error @ GuardError::Unavailable(_)) => return Err(error.into()),
         Err(error) => error,

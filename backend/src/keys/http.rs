@@ -22,6 +22,6 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
     // Short, so that a new key is known before it signs.
     (
         [(header::CACHE_CONTROL, "public, max-age=300")],
-        Json(app.verifier.keys.jwks()),
+        Json(app.verifier.keys().known().jwks()),
     )
 }

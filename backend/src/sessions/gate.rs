@@ -15,7 +15,7 @@ use crate::{
     app::Parts,
     guard::{Accept, Accepted, GuardError},
     store::{AccountId, SessionId, StoreError, Timestamp},
-    token::{Claims, Finding},
+    token::{Claims, Finding, TokenClaims as _, Verified},
 };
 
 /// How many live sessions are remembered; a forgotten one costs a look-up. Some 10 MB when full.
@@ -106,16 +106,16 @@ impl From<GateError> for GuardError {
     }
 }
 
-/// The claims of an access token that is genuine, holds now, and whose session lives: the only way
-/// in for any token.
+/// An access token that is genuine, holds now, and whose session lives: the only way in for any
+/// token.
 ///
 /// # Errors
 ///
 /// [`GuardError`] says why not.
-pub async fn accept(app: &Parts, token: &str) -> Result<Claims, GuardError> {
-    let claims = app.verifier.verify(token, app.clock.now().as_secs())?;
-    gate(app, &claims).await?;
-    Ok(claims)
+pub async fn accept(app: &Parts, token: &str) -> Result<Verified, GuardError> {
+    let token = app.verifier.verify(token, app.clock.now().as_secs())?;
+    gate(app, &Claims::read(&token)?).await?;
+    Ok(token)
 }
 
 impl Accept for Parts {
@@ -136,7 +136,7 @@ pub fn explain(app: &Parts, token: &str) -> Vec<Finding> {
 ///
 /// [`GateError`] where its session has ended, or the database cannot say.
 async fn gate(app: &Parts, claims: &Claims) -> Result<(), GateError> {
-    let id = SessionId::from(claims.sid);
+    let id = SessionId::from(claims.sid.ok_or(GateError::Ended)?);
     let account = AccountId::from(claims.sub);
     if app.liveness.is_ended(id) {
         return Err(GateError::Ended);

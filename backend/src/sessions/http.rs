@@ -191,7 +191,9 @@ async fn logout(
             Credential::Access(owner) => owner,
             Credential::Refresh(token) => super::get_owner(&app, &token).await?,
         };
-        super::end(&app, owner.session).await?;
+        if let Some(session) = owner.session {
+            super::end(&app, session).await?;
+        }
         Ok(())
     };
     signed_out(ended.await, same_origin, app.https)
@@ -284,22 +286,23 @@ fn signed_out(ended: Result<(), Error>, same_origin: SameOrigin, https: bool) ->
 )]
 async fn list(State(app): State<App>, claims: Claims) -> Result<impl IntoResponse, Error> {
     let sessions = super::list(&app, claims.sub.into()).await?;
+    let current = claims.sid.map(SessionId::from);
     let sessions = sessions
         .into_iter()
-        .map(|listed| listed.into_response(claims.sid.into()))
+        .map(|listed| listed.into_response(current))
         .collect();
     Ok(NoStore(SessionsResponse { sessions }))
 }
 
 impl Listed {
-    fn into_response(self, current: SessionId) -> SessionResponse {
+    fn into_response(self, current: Option<SessionId>) -> SessionResponse {
         SessionResponse {
             id: self.session.id.to_string(),
             created_at: self.session.created_at.to_string(),
             last_used_at: self.session.last_used_at.to_string(),
             device: self.user_agent.as_ref().and_then(UserAgent::device),
             user_agent: self.user_agent.map(|agent| agent.as_str().to_owned()),
-            current: self.session.id == current,
+            current: Some(self.session.id) == current,
         }
     }
 }
@@ -317,7 +320,7 @@ impl Listed {
     ),
 )]
 async fn end_others(State(app): State<App>, claims: Claims) -> Result<StatusCode, Error> {
-    super::end_all(&app, claims.sub.into(), Some(claims.sid.into())).await?;
+    super::end_all(&app, claims.sub.into(), claims.sid.map(SessionId::from)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -363,7 +366,7 @@ async fn end_one(
 )]
 async fn protected_get(claims: Claims) -> impl IntoResponse {
     NoStore(Message {
-        message: format!("welcome {}", claims.email),
+        message: format!("welcome {}", claims.email.unwrap_or_default()),
     })
 }
 

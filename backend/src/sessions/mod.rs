@@ -26,7 +26,7 @@ use crate::{
     password::HashError,
     rng,
     store::{AccountId, SessionId, StoreError, Timestamp, Tx, retrying},
-    token::{Claims, SignError, Subject},
+    token::{Claims, Grant, SignError, Subject},
 };
 
 /// How many sessions a list has at most: as many as an account may be allowed. Not as many as it is
@@ -94,8 +94,8 @@ pub struct Issued {
 /// What somebody who signs out has shown: enough to end a session, whatever else it is worth.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner {
-    /// The session.
-    pub session: SessionId,
+    /// The session; a token of flask-jwt-extended hangs on none.
+    pub session: Option<SessionId>,
     /// The account.
     pub account: AccountId,
 }
@@ -103,7 +103,7 @@ pub struct Owner {
 impl From<&Claims> for Owner {
     fn from(claims: &Claims) -> Self {
         Self {
-            session: claims.sid.into(),
+            session: claims.sid.map(SessionId::from),
             account: claims.sub.into(),
         }
     }
@@ -236,7 +236,7 @@ pub async fn open(
             rules.expiry(now, now)
         } else {
             // As long as its only token, to the end of the leeway that the token is granted.
-            now.plus(app.longest_token_life())
+            now.plus(app.longest_token_life)
         },
         ended_at: None,
     };
@@ -265,17 +265,18 @@ pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, Is
     let session = &opened.session;
     gate::usable(Some(session), account.id, now)?;
     let left = session.expires_at.since(now);
-    let lifetime = app.signer.access_ttl.min(left);
+    let lifetime = app.signer.default_lifetime().min(left);
     let subject = Subject {
-        account: account.id.as_uuid(),
-        email: &account.email,
-        email_verified: account.email_verified_at.is_some(),
-        session: session.id.as_uuid(),
-        auth_time: session.auth_time.as_secs(),
+        id: account.id.to_string(),
+        email: Some((account.email.clone(), account.email_verified_at.is_some())),
+        session: Some(session.id.as_uuid()),
+        auth_time: Some(session.auth_time.as_secs()),
+        amr: vec!["pwd".to_owned()],
     };
+    let grant = Grant::new().lifetime(lifetime);
     let access_token = app
         .signer
-        .sign(subject, rng::id(now), now.as_secs(), lifetime)?;
+        .sign(&subject, &grant, rng::id(now), now.as_secs())?;
     Ok(Issued {
         access_token,
         expires_in: lifetime,

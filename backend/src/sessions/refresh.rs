@@ -66,7 +66,7 @@ impl Presented {
 
     fn owner(&self) -> Owner {
         Owner {
-            session: self.session_id,
+            session: Some(self.session_id),
             account: self.account.id,
         }
     }

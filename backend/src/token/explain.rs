@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use super::{ACCESS_TOKEN_TYPE, Rejection, Verifier, jws::Jws};
+use super::{ACCESS_TOKEN_TYPE, Profile, Rejection, Verifier, VerifyingKey, jws::Jws};
 
 /// What a token says, whoever signed it. For display only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,36 +76,52 @@ impl Verifier {
         };
 
         let typ = header("typ");
+        let expected = match self.profile {
+            Profile::Rfc9068 => ACCESS_TOKEN_TYPE,
+            Profile::FlaskJwtExtended => "JWT, or nothing",
+            Profile::Jwt => "at+jwt or JWT, or nothing",
+        };
         check(
             "typ",
-            typ.as_str()
-                .is_some_and(super::verify::is_access_token_type),
-            ACCESS_TOKEN_TYPE.to_owned(),
+            self.takes_type(typ.as_str(), !typ.is_null()),
+            expected.to_owned(),
             shown(&typ),
         );
+        let keys = self.keys.known();
         let kid = header("kid");
-        let key = kid.as_str().and_then(|kid| self.keys.get(kid));
-        let known = self.keys.names().collect::<Vec<_>>().join(" or ");
-        check("kid", key.is_some(), known, shown(&kid));
+        let key = kid.as_str().and_then(|kid| keys.get(kid));
+        if !(kid.is_null() && self.profile != Profile::Rfc9068) {
+            let mut known: Vec<_> = keys.iter().map(VerifyingKey::kid).collect();
+            known.sort_unstable();
+            check("kid", key.is_some(), known.join(" or "), shown(&kid));
+        }
         if let Some(key) = key {
             let alg = header("alg");
             let own = key.algorithm().as_str();
             check("alg", alg == own, own.to_owned(), shown(&alg));
         }
-        for (what, expected) in [("iss", &self.issuer), ("aud", &self.audience)] {
-            let got = claim(what);
-            check(
-                what,
-                got == expected.as_str(),
-                expected.clone(),
-                shown(&got),
-            );
+        if self.profile == Profile::FlaskJwtExtended {
+            let got = claim("type");
+            check("type", got != "refresh", "access".to_owned(), shown(&got));
         }
-        let leeway = i64::try_from(self.leeway.as_secs()).unwrap_or(i64::MAX);
+        if let Some(issuer) = &self.issuer {
+            let got = claim("iss");
+            check("iss", got == issuer.as_str(), issuer.clone(), shown(&got));
+        }
+        if !self.audiences.is_empty() {
+            let got = claim("aud");
+            let own = |got: &Value| self.audiences.iter().any(|own| got == own.as_str());
+            let holds = own(&got) || got.as_array().is_some_and(|got| got.iter().any(own));
+            check("aud", holds, self.audiences.join(" or "), shown(&got));
+        }
+        let leeway = super::seconds(self.leeway);
         let latest = now.saturating_add(leeway);
         for what in ["nbf", "iat"] {
             let got = seconds(what);
-            let holds = got.is_some_and(|at| at <= latest);
+            // Only `iat`, and only in tokens of ours, has to be there.
+            let is_absent = claim(what).is_null();
+            let may_be_absent = what == "nbf" || self.profile == Profile::Jwt;
+            let holds = got.map_or(is_absent && may_be_absent, |at| at <= latest);
             let expected = format!("no later than {}", time(latest));
             check(what, holds, expected, at(got, &claim(what)));
         }
@@ -116,7 +132,7 @@ impl Verifier {
             format!("later than {}", time(now.saturating_sub(leeway))),
             at(exp, &claim("exp")),
         );
-        let longest = i64::try_from(self.access_ttl.as_secs()).unwrap_or(i64::MAX);
+        let longest = super::seconds(self.longest);
         if let (Some(exp), Some(iat)) = (exp, seconds("iat")) {
             let life = exp.saturating_sub(iat);
             check(

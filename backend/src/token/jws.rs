@@ -63,6 +63,11 @@ impl<'t> Jws<'t> {
         self.header.get(member).and_then(Value::as_str)
     }
 
+    /// Whether the header has a member, of whatever type.
+    pub(super) fn has_header(&self, member: &str) -> bool {
+        self.header.contains_key(member)
+    }
+
     /// The payload, as it is written.
     pub(super) const fn payload(&self) -> &'t str {
         self.payload
@@ -76,12 +81,12 @@ impl<'t> Jws<'t> {
     /// The payload, if this key signed it. The algorithm is the key's; the header's `alg` can only
     /// agree with it (RFC 8725 §3.1).
     pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Vec<u8>, Rejection> {
-        if self.header("alg") != Some(key.algorithm.as_str()) {
+        if self.header("alg") != Some(key.algorithm().as_str()) {
             return Err(Rejection::BadSignature);
         }
-        let algorithm = key.algorithm.to_jwt();
+        let algorithm = key.algorithm().to_jwt();
         let message = self.message.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, message, &key.key, algorithm) {
+        match jsonwebtoken::crypto::verify(self.signature, message, key.decoding_key(), algorithm) {
             Ok(true) => URL_SAFE_NO_PAD
                 .decode(self.payload)
                 .map_err(|_| Rejection::Malformed),

@@ -8,18 +8,24 @@ mod claims;
 mod explain;
 mod jws;
 mod keys;
+mod profile;
 mod sign;
+mod sources;
 mod verify;
 mod verifying;
 #[cfg(test)]
 mod wycheproof;
 
+use std::time::Duration;
+
 pub use self::{
     algorithm::Algorithm,
-    claims::Claims,
+    claims::{AnyClaims, Audience, Claims, NoCustomClaims, Scope, TokenClaims, Verified},
     explain::{Finding, Unverified},
     keys::{KeyError, PrivateKey, SigningKey},
-    sign::{SignError, Signer, Subject},
+    profile::{Profile, UnknownProfile},
+    sign::{Grant, SignError, Signer, Subject},
+    sources::{KeySource, SharedKeys, SigningKeys},
     verify::{Rejection, Verifier},
     verifying::{PublicKeys, VerifyingKey},
 };
@@ -30,3 +36,8 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Whole seconds, as claims have them.
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,6 +1,6 @@
 //! Public keys, and secrets as far as they verify: where they come from and which are refused.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
@@ -13,12 +13,15 @@ use jsonwebtoken::{
 
 use super::{Algorithm, KeyError, keys::check_secret};
 
-/// A key that verifies. Bound to one algorithm: a token can agree with it and choose nothing.
+/// A key that verifies. Bound to one algorithm: a token can agree with it and choose nothing. Cheap
+/// to clone.
 #[derive(Clone)]
-pub struct VerifyingKey {
+pub struct VerifyingKey(Arc<Held>);
+
+struct Held {
     kid: String,
-    pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
+    algorithm: Algorithm,
+    key: DecodingKey,
     /// What may be published: never there for a secret.
     jwk: Option<Jwk>,
 }
@@ -33,12 +36,12 @@ impl VerifyingKey {
         check_secret(algorithm, secret)?;
         let oct = serde_json::json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret) });
         let jwk: Jwk = serde_json::from_value(oct).map_err(|_| KeyError::Malformed)?;
-        Ok(Self {
+        Ok(Self(Arc::new(Held {
             kid: thumbprint(&jwk)?,
             algorithm,
             key: DecodingKey::from_secret(secret),
             jwk: None,
-        })
+        })))
     }
 
     /// A key as others publish it (RFC 7517). Its `alg` decides the algorithm; where it has none,
@@ -68,35 +71,39 @@ impl VerifyingKey {
         };
         let key = DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Malformed)?;
         let is_secret = algorithm.is_symmetric();
-        Ok(Self {
+        Ok(Self(Arc::new(Held {
             kid,
             algorithm,
             key,
             jwk: (!is_secret).then(|| jwk.clone()),
-        })
+        })))
     }
 
     /// The name by which tokens ask for it.
     pub fn kid(&self) -> &str {
-        &self.kid
+        &self.0.kid
     }
 
     /// Which algorithm it verifies.
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    pub fn algorithm(&self) -> Algorithm {
+        self.0.algorithm
     }
 
     /// The key as it may be published; `None` for a secret.
-    pub const fn jwk(&self) -> Option<&Jwk> {
-        self.jwk.as_ref()
+    pub fn jwk(&self) -> Option<&Jwk> {
+        self.0.jwk.as_ref()
+    }
+
+    pub(super) fn decoding_key(&self) -> &DecodingKey {
+        &self.0.key
     }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey")
-            .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm)
+            .field("kid", &self.0.kid)
+            .field("algorithm", &self.0.algorithm)
             .finish_non_exhaustive()
     }
 }
@@ -229,8 +236,8 @@ impl PublicKeys {
         let mut named = HashMap::new();
         let mut kinds = [false, false];
         for key in keys {
-            kinds[usize::from(key.algorithm.is_symmetric())] = true;
-            if named.insert(key.kid.clone(), key).is_some() {
+            kinds[usize::from(key.algorithm().is_symmetric())] = true;
+            if named.insert(key.kid().to_owned(), key).is_some() {
                 return Err(KeyError::RepeatedName);
             }
         }
@@ -254,19 +261,20 @@ impl PublicKeys {
         Self::new(keys)
     }
 
-    /// The names of all keys.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// All keys, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.0.values()
     }
 
-    pub(super) fn get(&self, kid: &str) -> Option<&VerifyingKey> {
+    /// The key of a name.
+    pub fn get(&self, kid: &str) -> Option<&VerifyingKey> {
         self.0.get(kid)
     }
 
     /// What `/.well-known/jwks.json` answers (RFC 7517 §5): public members only, so empty under
     /// HMAC.
     pub fn jwks(&self) -> JwkSet {
-        let mut keys: Vec<_> = self.0.values().filter_map(|key| key.jwk.clone()).collect();
+        let mut keys: Vec<_> = self.iter().filter_map(|key| key.jwk().cloned()).collect();
         keys.sort_by(|a, b| a.common.key_id.cmp(&b.common.key_id));
         JwkSet { keys }
     }

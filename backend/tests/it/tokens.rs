@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::{
     clock::Clock as _,
-    token::{PrivateKey, Signer, Subject},
+    token::{Grant, PrivateKey, Signer, Subject},
 };
 use countersign_types::routes;
 use insta::{assert_json_snapshot, assert_snapshot};
@@ -26,14 +26,12 @@ pub(crate) fn segment(token: &str, index: usize) -> Value {
 pub(crate) fn issued_by_hand(app: &TestApp, account: Uuid, session: Uuid) -> String {
     let now = app.clock.now().as_secs();
     let subject = Subject {
-        account,
-        session,
-        email: "ada@example.com",
-        email_verified: false,
-        auth_time: now,
+        email: Some(("ada@example.com".to_owned(), false)),
+        session: Some(session),
+        ..Subject::new(account).authenticated(now, ["pwd"])
     };
-    let life = Duration::from_mins(15);
-    let token = app.app.signer.sign(subject, Uuid::from_u128(2), now, life);
+    let signer = &app.app.signer;
+    let token = signer.sign(&subject, &Grant::new(), Uuid::from_u128(2), now);
     token.unwrap().expose().to_owned()
 }
 
@@ -249,24 +247,17 @@ async fn key_that_is_not_ours_signs_nothing_of_ours_even_under_our_kid() {
     let claims = segment(&genuine, 1);
     let id = |claim: &str| claims[claim].as_str().unwrap().parse::<Uuid>().unwrap();
     let key = PrivateKey::generate(countersign::token::Algorithm::Es256).unwrap();
-    let signer = Signer {
-        key: key.signing_key().unwrap(),
-        ..app.app.signer.clone()
-    };
+    let signer = Signer::new(
+        key.signing_key().unwrap(),
+        "http://issuer.test",
+        "http://audience.test",
+    );
     let subject = Subject {
-        account: id("sub"),
-        session: id("sid"),
-        email: "ada@example.com",
-        email_verified: false,
-        auth_time: 1_767_268_800,
+        session: Some(id("sid")),
+        ..Subject::new(id("sub")).authenticated(1_767_268_800, ["pwd"])
     };
     let forged = signer
-        .sign(
-            subject,
-            Uuid::from_u128(1),
-            1_767_268_800,
-            Duration::from_mins(15),
-        )
+        .sign(&subject, &Grant::new(), Uuid::from_u128(1), 1_767_268_800)
         .unwrap();
     let body = forged.expose().split_once('.').unwrap().1;
     let header = genuine.split_once('.').unwrap().0;
