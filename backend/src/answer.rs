@@ -18,6 +18,8 @@ pub(crate) enum Challenge {
     InvalidToken(&'static str),
     /// The request itself is wrong.
     InvalidRequest(&'static str),
+    /// The token is good, but not for this (RFC 6750 §3.1); the scopes that would be, if any.
+    InsufficientScope(String),
 }
 
 /// The answer to an error: what its problem says, its challenge, and a line in the log where the
@@ -42,6 +44,12 @@ pub(crate) fn answer(error: &dyn Error, problem: Problem, challenge: &Challenge)
             "Bearer realm=\"{REALM}\", error=\"invalid_request\", \
              error_description=\"{description}\""
         ),
+        Challenge::InsufficientScope(scopes) if scopes.is_empty() => {
+            format!("Bearer realm=\"{REALM}\", error=\"insufficient_scope\"")
+        }
+        Challenge::InsufficientScope(scopes) => {
+            format!("Bearer realm=\"{REALM}\", error=\"insufficient_scope\", scope=\"{scopes}\"")
+        }
     };
     if let Ok(challenge) = HeaderValue::from_str(&challenge) {
         response

@@ -14,19 +14,21 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::{Config, PublicUrl},
-    guard::Auth,
+    guard::{AccessCookies, Auth, Settings},
     keys::{self, KeysError, Loaded},
     limits::Limits,
     password::Hasher,
     router,
     same_origin::OwnOrigins,
-    sessions::{self, Liveness, SessionRules},
-    store::{Db, OpenError, SessionId},
-    token::{KeyError, PublicKeys, Signer, SigningKey, Verifier},
+    sessions::{self, Grants, Identity, Liveness, SessionRules},
+    store::{AccountId, Db, OpenError, SessionId, Timestamp},
+    token::{KeyError, Profile, PublicKeys, Signer, SigningKey, Verifier},
 };
 
 /// How often what is over is forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
+/// The longest life of a token of flask-jwt-extended that is accepted, unless ours live longer.
+const LONGEST_FLASK_LIFE: Duration = Duration::from_hours(24);
 /// The database's file name in the data folder.
 pub const DATABASE_FILE: &str = "countersign.db";
 
@@ -50,6 +52,16 @@ pub struct Parts {
     pub verifier: Verifier,
     /// The longest that any token issued so far can still be accepted.
     pub longest_token_life: Duration,
+    /// How guards look for tokens.
+    pub(crate) guards: Arc<Settings>,
+    /// What tokens look like.
+    pub profile: Profile,
+    /// What names the account in `sub`.
+    pub identity: Identity,
+    /// Whether tokens name the account's address.
+    pub include_email: bool,
+    /// What tokens say beside the usual.
+    pub grants: Option<Arc<Grants>>,
     /// Which sessions are known to live or to have ended.
     pub liveness: Liveness,
     /// How sessions live and end.
@@ -110,13 +122,17 @@ impl App {
         clock: Arc<dyn Clock>,
         port: u16,
     ) -> Result<Self, StartError> {
-        let db = if let Some(url) = &config.database_url {
-            Db::open(url.expose()).await?
-        } else {
-            make_private_folder(&config.data_dir)?;
-            Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?
-        };
-        Self::assemble(db, config, clock, port).await
+        let db = Self::open_database(config).await?;
+        Self::assemble(db, config, clock, port, None).await
+    }
+
+    /// The database that the configuration names, else the one in the data folder.
+    pub(crate) async fn open_database(config: &Config) -> Result<Db, StartError> {
+        if let Some(url) = &config.database_url {
+            return Ok(Db::open(url.expose()).await?);
+        }
+        make_private_folder(&config.data_dir)?;
+        Ok(Db::open_sqlite(&config.data_dir.join(DATABASE_FILE)).await?)
     }
 
     /// The same on a database that is open already.
@@ -125,6 +141,7 @@ impl App {
         config: &Config,
         clock: Arc<dyn Clock>,
         port: u16,
+        grants: Option<Arc<Grants>>,
     ) -> Result<Self, StartError> {
         let keys = match (&config.token.secret, config.token.algorithm) {
             // One secret and no other key: whoever verifies with it could sign, so nothing else of
@@ -146,20 +163,46 @@ impl App {
                 keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?
             }
         };
-        let issuer = config.issuer(port);
-        let audience = config.audience(port);
         let access_ttl = config.token.access_ttl;
         let leeway = config.token.leeway;
+        // What the other side of flask-jwt-extended issues has a lifetime of its own.
+        let longest_life = match config.token.profile {
+            Profile::FlaskJwtExtended => access_ttl.max(LONGEST_FLASK_LIFE),
+            Profile::Rfc9068 | Profile::Jwt => access_ttl,
+        };
+        let mut verifier = Verifier::of_profile(
+            config.token.profile,
+            PublicKeys::new(keys.verifying)?.into(),
+        )
+        .leeway(leeway)
+        .longest_life(longest_life);
+        let mut signer = Signer::of_profile(config.token.profile, keys.signing)
+            .lifetime(access_ttl)
+            .fresh_for(config.token.fresh_for);
+        if let Some(issuer) = config.token_issuer(port) {
+            verifier = verifier.issuer(&*issuer);
+            signer = signer.issuer(issuer);
+        }
+        if let Some(audience) = config.token_audience(port) {
+            verifier = verifier.audience(&*audience);
+            signer = signer.audience(audience);
+        }
         Ok(Self(Arc::new(Parts {
+            guards: Arc::new(
+                Settings::new(Arc::clone(&clock))
+                    .look_in(config.token.locations.clone(), config.token.fresh_for),
+            ),
             limits: Limits::new(Arc::clone(&clock), config.limits.scale, access_ttl),
             db,
             clock,
             hasher: Hasher::start().map_err(StartError::Threads)?,
-            verifier: Verifier::new(PublicKeys::new(keys.verifying)?, &*issuer, &*audience)
-                .leeway(leeway)
-                .longest_life(access_ttl),
-            signer: Signer::new(keys.signing, issuer, audience).lifetime(access_ttl),
-            longest_token_life: access_ttl + leeway + Duration::from_secs(1),
+            verifier,
+            signer,
+            longest_token_life: longest_life + leeway + Duration::from_secs(1),
+            profile: config.token.profile,
+            identity: config.token.identity,
+            include_email: config.token.include_email,
+            grants,
             liveness: Liveness::default(),
             session_rules: config.session,
             password_rules: PasswordRules {
@@ -177,6 +220,17 @@ impl App {
 }
 
 impl Parts {
+    /// How the cookies of access tokens are set.
+    pub(crate) fn access_cookies(&self) -> AccessCookies {
+        self.guards.locations().access_cookies().clone()
+    }
+
+    /// Refuses the tokens of an account that hang on no session, where they were issued before now.
+    pub(crate) fn mark_tokens_ended(&self, account: AccountId, now: Timestamp) {
+        let until = now.plus(self.longest_token_life);
+        self.liveness.end_account_tokens(account, now, until);
+    }
+
     /// Refuses a session's access tokens from here on, before that is written down.
     pub(crate) fn mark_ended(&self, session: SessionId) {
         let until = self.clock.now().plus(self.longest_token_life);
@@ -224,7 +278,7 @@ impl App {
 
     /// What guards ask, for an application's own state.
     pub fn auth(&self) -> Auth {
-        Auth::new(self.0.clone())
+        Auth::with(self.0.clone(), Arc::clone(&self.0.guards))
     }
 }
 

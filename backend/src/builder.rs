@@ -2,13 +2,17 @@
 //!
 //! Reads neither environment nor files but the master key's, owns no process and listens nowhere.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
+    accounts::Account,
     app::{App, StartError},
     clock::SystemClock,
     config::{Config, ConfigErrors},
+    guard::BoxError,
+    sessions::Grants,
     store::{Db, Pool},
+    token::Grant,
 };
 
 /// Puts an [`App`] together.
@@ -40,12 +44,22 @@ use crate::{
 /// # Ok(router)
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "nothing is there before `build`"]
 pub struct Builder {
     values: Vec<(String, String)>,
     pool: Option<Pool>,
     port: u16,
+    grants: Option<Arc<Grants>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the values, among which a secret may be.
+        f.debug_struct("Builder")
+            .field("pool", &self.pool)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Builder {
@@ -54,6 +68,7 @@ impl Default for Builder {
             values: Vec::new(),
             pool: None,
             port: 3000,
+            grants: None,
         }
     }
 }
@@ -103,6 +118,34 @@ impl Builder {
         self
     }
 
+    /// What every access token of an account says beside the usual: claims of the application's own,
+    /// scopes, roles. Asked at every sign-in and refresh; where it fails, nobody gets a token and the
+    /// answer is 503. A lifetime that is granted can only be shorter than the configured one.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use countersign::{Countersign, token::Grant};
+    ///
+    /// let builder = Countersign::builder().grants(async |account| {
+    ///     let is_ours = account.email.ends_with("@example.com");
+    ///     let roles = is_ours.then_some("staff");
+    ///     Ok::<_, Infallible>(Grant::new().roles(roles))
+    /// });
+    /// ```
+    pub fn grants<F, Answer, E>(mut self, grants: F) -> Self
+    where
+        F: Fn(Account) -> Answer + Send + Sync + 'static,
+        Answer: Future<Output = Result<Grant, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.grants = Some(Arc::new(move |account| {
+            let grant = grants(account);
+            Box::pin(async move { grant.await.map_err(Into::into) })
+        }));
+        self
+    }
+
     /// Migrates the tables, loads or makes the keys and starts the hashing threads. To be called
     /// inside a tokio runtime, in which what is over is forgotten every minute.
     ///
@@ -115,13 +158,11 @@ impl Builder {
             tracing::warn!("{warning}");
         }
         let clock = Arc::new(SystemClock::new());
-        let app = match self.pool {
-            Some(pool) => {
-                let db = Db::of_pool(pool).await.map_err(StartError::from)?;
-                App::assemble(db, &config, clock, self.port).await?
-            }
-            None => App::open(&config, clock, self.port).await?,
+        let db = match self.pool {
+            Some(pool) => Db::of_pool(pool).await.map_err(StartError::from)?,
+            None => App::open_database(&config).await?,
         };
+        let app = App::assemble(db, &config, clock, self.port, self.grants).await?;
         app.keep_swept();
         Ok(app)
     }

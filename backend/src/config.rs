@@ -24,7 +24,13 @@ pub use self::{
     sources::{Flags, Origin, Sources},
     values::{LogFormat, Secret},
 };
-use crate::{accounts::Registration, keys::MasterKey, sessions::SessionRules, token::Algorithm};
+use crate::{
+    accounts::Registration,
+    guard::{AccessCookies, Location, Locations},
+    keys::MasterKey,
+    sessions::{Identity, SessionRules},
+    token::{Algorithm, Profile},
+};
 
 /// Everything an operator decides.
 #[derive(Debug, Clone)]
@@ -79,6 +85,16 @@ pub struct Token {
     pub access_ttl: Duration,
     /// How far clocks may differ.
     pub leeway: Duration,
+    /// How long after a proof of presence a token is fresh.
+    pub fresh_for: Duration,
+    /// Where access tokens are looked for.
+    pub locations: Locations,
+    /// Whether tokens name the account's address.
+    pub include_email: bool,
+    /// What tokens look like.
+    pub profile: Profile,
+    /// What names the account in `sub`.
+    pub identity: Identity,
 }
 
 /// `dev.…`
@@ -147,7 +163,7 @@ impl Config {
             Registration::Open
         };
         let mut config = Self {
-            public_url,
+            public_url: public_url.clone(),
             data_dir: settings.get("data_dir", values::text).into(),
             master_key: settings.find("master_key", MasterKey::from_base64),
             database_url: settings.find("database.url", values::database_url),
@@ -162,6 +178,11 @@ impl Config {
                 audience: settings.find("token.audience", values::text),
                 access_ttl: settings.get("token.access_ttl", values::access_ttl),
                 leeway: settings.get("token.leeway", values::leeway),
+                fresh_for: settings.get("token.fresh_for", values::access_ttl),
+                locations: locations(&mut settings, public_url.as_ref()),
+                include_email: settings.get("token.include_email", values::flag),
+                profile: settings.get("token.profile", |text| text.parse().ok()),
+                identity: settings.get("token.profile_identity", values::identity),
             },
             session: SessionRules {
                 idle_ttl: settings.get("session.idle_ttl", values::session_ttl),
@@ -237,12 +258,33 @@ impl Config {
         };
         settings.errors.extend(wrong_secret);
 
+        if self.token.profile == Profile::Rfc9068 && self.token.identity == Identity::Email {
+            // A `sub` that a person can change is a key to somebody else's data (RFC 9068 §5).
+            settings.refuse("token.profile_identity", "email");
+        }
+
         let listen = self.server.listen;
         if self.public_url.is_none() && !listen.ip().to_canonical().is_loopback() {
             let origin = settings.take_origin("server.listen");
             settings
                 .errors
                 .push(ConfigError::Exposed { listen, origin });
+        }
+    }
+
+    /// `iss` of every token; of flask-jwt-extended's only where it is configured.
+    pub fn token_issuer(&self, port: u16) -> Option<String> {
+        match self.token.profile {
+            Profile::FlaskJwtExtended => self.token.issuer.clone(),
+            Profile::Rfc9068 | Profile::Jwt => Some(self.issuer(port)),
+        }
+    }
+
+    /// `aud` of every token, by the same rule as [`Config::token_issuer`].
+    pub fn token_audience(&self, port: u16) -> Option<String> {
+        match self.token.profile {
+            Profile::FlaskJwtExtended => self.token.audience.clone(),
+            Profile::Rfc9068 | Profile::Jwt => Some(self.audience(port)),
         }
     }
 
@@ -268,6 +310,31 @@ impl Config {
             None => format!("http://127.0.0.1:{port}"),
         }
     }
+}
+
+/// Where access tokens are looked for, under the names that the configuration gives.
+fn locations(settings: &mut Settings, public_url: Option<&PublicUrl>) -> Locations {
+    let cookies = if public_url.is_some_and(PublicUrl::is_https) {
+        AccessCookies::secure()
+    } else {
+        AccessCookies::plain()
+    };
+    let name = settings.get("token.header_name", values::text);
+    let scheme = settings.get("token.header_scheme", values::scheme);
+    let order = settings.find_list("token.locations", |name| name.parse().ok());
+    let order = order.unwrap_or_else(|| vec![Location::Headers]);
+    let locations = Locations::new(order).unwrap_or_else(|error| {
+        settings.refuse("token.locations", &format!("a list where {error}"));
+        Locations::default()
+    });
+    let locations = locations.cookies(cookies);
+    locations
+        .clone()
+        .header(&name, &scheme)
+        .unwrap_or_else(|_| {
+            settings.refuse("token.header_name", &name);
+            locations
+        })
 }
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ impl Error {
                 RegisterError::Store(error)
                 | RegisterError::Issue(IssueError::Gate(GateError::Store(error))),
             ) => (storage(error), Challenge::None),
+            Self::SignIn(SignInError::Issue(IssueError::Grant(_)))
+            | Self::Refresh(RefreshError::Issue(IssueError::Grant(_)))
+            | Self::Register(RegisterError::Issue(IssueError::Grant(_))) => {
+                (unavailable(), Challenge::None)
+            }
             Self::SignIn(SignInError::Issue(IssueError::Sign(_)))
             | Self::Refresh(RefreshError::Issue(IssueError::Sign(_)))
             | Self::Register(RegisterError::Issue(IssueError::Sign(_)))

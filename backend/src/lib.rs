@@ -37,6 +37,8 @@
 mod answer;
 pub mod clock;
 pub mod guard;
+pub mod issuer;
+mod rng;
 pub mod timestamp;
 pub mod token;
 
@@ -67,8 +69,6 @@ mod no_store;
 #[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
-mod rng;
-#[cfg(feature = "server")]
 pub mod router;
 #[cfg(feature = "server")]
 pub mod same_origin;
@@ -91,6 +91,7 @@ pub use app::App;
 #[cfg(feature = "server")]
 pub use app::App as Countersign;
 pub use guard::Auth;
+pub use issuer::Issuer;
 pub use token::Claims;
 
 /// The README's code compiles.

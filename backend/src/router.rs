@@ -25,8 +25,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    accounts, answer::problem_response, app::App, error::Error, extract::ClientAddress, health,
-    keys, rng, server::Peer, sessions,
+    accounts, answer::problem_response, app::App, error::Error, extract::ClientAddress,
+    guard::Location, health, keys, rng, server::Peer, sessions,
 };
 
 /// How long a request may take in all; every wait inside is shorter.
@@ -111,6 +111,12 @@ fn described_api() -> Router<App> {
 
 /// What every request passes.
 fn layered(router: Router<App>, app: &App) -> Router<App> {
+    // The body is read only where a token may be in it.
+    let router = if app.guards.locations().contains(Location::Json) {
+        router.layer(app.auth().json_tokens())
+    } else {
+        router
+    };
     router
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Read from the last to the first: that is the way in.

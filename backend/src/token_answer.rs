@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     app::App,
+    guard::AccessCookies,
     no_store::NoStore,
     sessions::{Issued, RefreshToken},
 };
@@ -27,12 +28,15 @@ pub(crate) struct TokenAnswer {
     pub(crate) delivery: RefreshDelivery,
     /// Whether the outside speaks `https`.
     pub(crate) https: bool,
+    /// How the access token's cookies are set, where it has any.
+    pub(crate) cookies: AccessCookies,
 }
 
 impl IntoResponse for TokenAnswer {
     fn into_response(self) -> Response {
         let Issued {
             access_token,
+            cookie,
             expires_in,
             refresh,
         } = self.issued;
@@ -50,6 +54,9 @@ impl IntoResponse for TokenAnswer {
         let mut response = (self.status, NoStore(body)).into_response();
         if let Some((token, life)) = in_cookie {
             set_cookie(&mut response, self.https, &token.to_token(), life);
+        }
+        if let Some(token) = cookie {
+            self.cookies.set(response.headers_mut(), &token, expires_in);
         }
         response
     }

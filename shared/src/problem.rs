@@ -78,6 +78,12 @@ problem_codes! {
     RefreshTokenReused = 401, "refresh_token_reused", "Refresh token used twice";
     /// A cookie came with a request that is not known to be of our own pages.
     CsrfFailed = 403, "csrf_failed", "Request from elsewhere";
+    /// The token lacks a scope, or its account a role.
+    InsufficientScope = 403, "insufficient_scope", "Not allowed";
+    /// The person has to prove presence again.
+    FreshTokenRequired = 403, "fresh_token_required", "Recent sign-in required";
+    /// The account's address has to be confirmed first.
+    EmailUnverified = 403, "email_unverified", "E-mail is not confirmed";
     /// Nobody may create an account by themselves.
     RegistrationClosed = 403, "registration_closed", "Registration is closed";
     /// Nothing is at this path.

@@ -82,6 +82,7 @@ async fn register(
         issued,
         delivery: request.refresh,
         https: app.https,
+        cookies: app.access_cookies(),
     })
 }
 

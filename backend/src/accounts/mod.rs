@@ -27,6 +27,16 @@ pub struct Account {
     pub created_at: Timestamp,
 }
 
+/// An account, and from when on the tokens hold that hang on nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The account.
+    pub account: Account,
+    /// A token without a session, as flask-jwt-extended issues them, is over where it was issued
+    /// before this.
+    pub tokens_valid_from: Timestamp,
+}
+
 /// An account with what its password is checked against.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -144,7 +154,7 @@ pub async fn register(
         Ok(Some((account, opened)))
     });
     let (account, opened) = created.await?.ok_or(RegisterError::EmailTaken)?;
-    Ok(sessions::issue(app, &account, &opened)?)
+    Ok(sessions::issue(app, &account, &opened).await?)
 }
 
 /// Makes an account by the operator's wish, whatever the policy says.
@@ -197,6 +207,36 @@ pub async fn find_credentials(
 /// [`StoreError`] where the database fails.
 pub async fn find(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
     store::find(tx, id).await
+}
+
+/// The account of an id, as far as tokens hang on it.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn find_standing(tx: &mut Tx, id: AccountId) -> Result<Option<Standing>, StoreError> {
+    store::find_standing(tx, id).await
+}
+
+/// The account of an address, as far as tokens hang on it.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn find_standing_by_email(
+    tx: &mut Tx,
+    email: &Email,
+) -> Result<Option<Standing>, StoreError> {
+    store::find_standing_by_email(tx, &email.key()).await
+}
+
+/// From here on the tokens of an account that hang on no session are over.
+///
+/// # Errors
+///
+/// [`StoreError`] where the database fails.
+pub async fn end_tokens(tx: &mut Tx, id: AccountId, now: Timestamp) -> Result<(), StoreError> {
+    store::end_tokens(tx, id, now).await
 }
 
 /// Replaces a hash by one of today's parameters, unless it was replaced meanwhile.

@@ -1,6 +1,6 @@
 //! SQL of accounts.
 
-use super::{Account, Credentials};
+use super::{Account, Credentials, Standing};
 use crate::{
     password::PasswordHash,
     store::{AccountId, StoreError, Timestamp, Tx, on},
@@ -30,6 +30,22 @@ struct CredentialsRow {
     #[sqlx(flatten)]
     account: AccountRow,
     password_hash: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct StandingRow {
+    #[sqlx(flatten)]
+    account: AccountRow,
+    tokens_valid_from: Timestamp,
+}
+
+impl From<StandingRow> for Standing {
+    fn from(row: StandingRow) -> Self {
+        Self {
+            account: row.account.into(),
+            tokens_valid_from: row.tokens_valid_from,
+        }
+    }
 }
 
 /// Whether the account was inserted; not where the address is taken.
@@ -79,6 +95,49 @@ pub(super) async fn find(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, 
         .fetch_optional(&mut **conn)
         .await)?;
     Ok(row.map(Account::from))
+}
+
+pub(super) async fn find_standing(
+    tx: &mut Tx,
+    id: AccountId,
+) -> Result<Option<Standing>, StoreError> {
+    const SQL: &str = "SELECT id, email, email_verified_at, created_at, tokens_valid_from \
+                       FROM countersign_accounts WHERE id = $1";
+    let row: Option<StandingRow> = on!(tx, |conn| sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut **conn)
+        .await)?;
+    Ok(row.map(Standing::from))
+}
+
+pub(super) async fn find_standing_by_email(
+    tx: &mut Tx,
+    email_key: &str,
+) -> Result<Option<Standing>, StoreError> {
+    const SQL: &str = "SELECT id, email, email_verified_at, created_at, tokens_valid_from \
+                       FROM countersign_accounts WHERE email_key = $1";
+    let row: Option<StandingRow> = on!(tx, |conn| sqlx::query_as(SQL)
+        .bind(email_key)
+        .fetch_optional(&mut **conn)
+        .await)?;
+    Ok(row.map(Standing::from))
+}
+
+/// Never sets the time back, whatever the clock did.
+pub(super) async fn end_tokens(
+    tx: &mut Tx,
+    id: AccountId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE countersign_accounts SET tokens_valid_from = $2 \
+                       WHERE id = $1 AND tokens_valid_from < $2";
+    on!(tx, |conn| sqlx::query(SQL)
+        .bind(id)
+        .bind(now)
+        .execute(&mut **conn)
+        .await
+        .map(|_| ()))?;
+    Ok(())
 }
 
 pub(super) async fn replace_hash(

@@ -17,7 +17,7 @@ use crate::{
     app::{App, DATABASE_FILE},
     clock::SystemClock,
     config::{Config, Flags},
-    guard::GuardError,
+    guard::{Ask, GuardError},
     sessions::{self, Opening},
     store::Timestamp,
     token::{Claims, MAX_TOKEN_BYTES, TokenClaims as _, Unverified},
@@ -154,7 +154,7 @@ async fn mint_token(config: &Config, email: &str) -> anyhow::Result<String> {
         };
         let opened = sessions::open(&mut tx, &app, found.account.id, &opening).await?;
         tx.commit().await?;
-        let issued = sessions::issue(&app, &found.account, &opened)?;
+        let issued = sessions::issue(&app, &found.account, &opened).await?;
         Ok(format!("{}\n", issued.access_token.expose()))
     };
     let token = token.await;
@@ -164,7 +164,7 @@ async fn mint_token(config: &Config, email: &str) -> anyhow::Result<String> {
 
 async fn verify_token(config: &Config, token: &str) -> anyhow::Result<String> {
     let app = open(config).await?;
-    let accepted = sessions::accept(&app, token).await;
+    let accepted = sessions::accept(&app, token, Ask::Everything).await;
     let findings = sessions::explain(&app, token);
     app.db.close().await;
     let refused = match accepted {

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     /// Never shown, and `…_FILE` may name a file with the value.
     Secret,
     Number,
+    /// `true` or `false`.
+    Flag,
     List,
 }
 
@@ -41,7 +43,7 @@ pub(super) enum Fallback {
     Derived(&'static str),
 }
 
-pub(super) const ALL: [Key; 22] = [
+pub(super) const ALL: &[Key] = &[
     Key {
         name: "public_url",
         kind: Kind::Text,
@@ -139,6 +141,62 @@ pub(super) const ALL: [Key; 22] = [
         fallback: Value("10s"),
         flag: None,
         meaning: "how far clocks may differ",
+    },
+    Key {
+        name: "token.fresh_for",
+        kind: Kind::Text,
+        expected: "a duration from `1s` to `30d`, such as `10m`",
+        fallback: Value("10m"),
+        flag: None,
+        meaning: "how long after a proof of presence a token is fresh",
+    },
+    Key {
+        name: "token.locations",
+        kind: Kind::List,
+        expected: "a list of `headers`, `cookies`, `query_string` and `json`, each at most once",
+        fallback: Value("[\"headers\"]"),
+        flag: None,
+        meaning: "where access tokens are looked for, in this order",
+    },
+    Key {
+        name: "token.header_name",
+        kind: Kind::Text,
+        expected: "the name of a header",
+        fallback: Value("Authorization"),
+        flag: None,
+        meaning: "the header of access tokens",
+    },
+    Key {
+        name: "token.header_scheme",
+        kind: Kind::Text,
+        expected: "a scheme such as `Bearer`, without spaces",
+        fallback: Value("Bearer"),
+        flag: None,
+        meaning: "what stands before the token in that header",
+    },
+    Key {
+        name: "token.include_email",
+        kind: Kind::Flag,
+        expected: "`true` or `false`",
+        fallback: Value("true"),
+        flag: None,
+        meaning: "whether tokens name the account's address",
+    },
+    Key {
+        name: "token.profile",
+        kind: Kind::Text,
+        expected: "`rfc9068` or `flask-jwt-extended`",
+        fallback: Value("rfc9068"),
+        flag: None,
+        meaning: "what tokens look like",
+    },
+    Key {
+        name: "token.profile_identity",
+        kind: Kind::Text,
+        expected: "`id` or `email`; the address only with `token.profile` `flask-jwt-extended`",
+        fallback: Value("id"),
+        flag: None,
+        meaning: "what names the account in `sub`",
     },
     Key {
         name: "session.idle_ttl",
@@ -281,7 +339,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
 /// The list for the help text, a line a key.
 pub(super) fn help() -> String {
     let mut text = String::new();
-    for key in &ALL {
+    for key in ALL {
         let fallback = match key.fallback {
             Value(text) | Derived(text) => text,
         };

@@ -175,9 +175,18 @@ impl Settings {
 
     /// The values of a list.
     pub(super) fn list<T>(&mut self, name: &str, parse: fn(&str) -> Option<T>) -> Vec<T> {
+        self.find_list(name, parse).unwrap_or_default()
+    }
+
+    /// The values of a list, where one was given.
+    pub(super) fn find_list<T>(
+        &mut self,
+        name: &str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let texts = match self.given.get(name).map(|given| &given.raw) {
             Some(Raw::Many(texts)) => texts.clone(),
-            _ => return Vec::new(),
+            _ => return None,
         };
         let mut values = Vec::new();
         for text in texts {
@@ -187,7 +196,7 @@ impl Settings {
             };
             values.push(value);
         }
-        values
+        Some(values)
     }
 
     /// Where a value came from; asked once, by the error about it.
@@ -205,7 +214,7 @@ impl Settings {
             .any(|error| matches!(error, ConfigError::Invalid { .. }))
     }
 
-    fn refuse(&mut self, name: &str, text: &str) {
+    pub(super) fn refuse(&mut self, name: &str, text: &str) {
         let origin = self.take_origin(name);
         self.invalid(key(name), Some(format!("`{text}`")), origin);
     }
@@ -379,6 +388,7 @@ impl Settings {
             (Kind::Text | Kind::Secret, Some(Value::String(text))) => Some(one(text.value())),
             (Kind::Number, Some(Value::Integer(number))) => Some(one(number.value())),
             (Kind::Number, Some(Value::Float(number))) => Some(one(number.value())),
+            (Kind::Flag, Some(Value::Boolean(flag))) => Some(one(flag.value())),
             (Kind::List, Some(list)) => texts(list).map(Raw::Many),
             _ => None,
         };

@@ -93,7 +93,7 @@ fn every_default_in_the_table_holds() {
     // `get` and `list` give up on a name that is not in the table, or a default that is refused.
     Operator::new().config();
 
-    for key in &keys::ALL {
+    for key in keys::ALL {
         let given = matches!(key.fallback, keys::Fallback::Value(_));
         assert!(given || key.kind != keys::Kind::Number, "{}", key.name);
     }
@@ -125,6 +125,13 @@ fn file_can_say_everything() {
             audience = "audience"
             access_ttl = "12h"
             leeway = "0s"
+            fresh_for = "5m"
+            locations = ["cookies", "headers"]
+            header_name = "X-Access-Token"
+            header_scheme = "JWT"
+            include_email = false
+            profile = "flask-jwt-extended"
+            profile_identity = "email"
 
             [session]
             idle_ttl = "7d"
@@ -183,6 +190,30 @@ fn file_can_say_everything() {
             ),
             access_ttl: 43200s,
             leeway: 0ns,
+            fresh_for: 300s,
+            locations: Locations {
+                order: [
+                    Cookies,
+                    Headers,
+                ],
+                header: "x-access-token",
+                scheme: "JWT",
+                cookies: AccessCookies {
+                    name: "__Host-access_token_cookie",
+                    csrf_name: "__Host-csrf_access_token",
+                    csrf_header: "x-csrf-token",
+                    path: "/",
+                    domain: None,
+                    same_site: Strict,
+                    is_secure: true,
+                    is_protected: true,
+                },
+                query: "jwt",
+                json: "access_token",
+            },
+            include_email: false,
+            profile: FlaskJwtExtended,
+            identity: Email,
         },
         session: SessionRules {
             idle_ttl: 604800s,
@@ -230,6 +261,40 @@ fn file_can_say_everything() {
             ),
         },
     }
+    "#);
+}
+
+#[test]
+fn token_locations_are_known_places_each_once() {
+    let refused = |list: &str| {
+        Operator::new()
+            .sets("COUNTERSIGN_TOKEN__LOCATIONS", list)
+            .errors()
+    };
+
+    for list in [
+        "[]",
+        "[\"headers\", \"headers\"]",
+        "[\"form\"]",
+        "headers",
+        "[\"headers\", 1]",
+    ] {
+        assert!(refused(list).contains("`token.locations`"), "{list}");
+    }
+}
+
+#[test]
+fn address_names_the_account_only_with_flask_jwt_extended() {
+    let errors = Operator::new()
+        .file("[token]\nprofile_identity = \"email\"")
+        .errors();
+
+    insta::assert_snapshot!(errors, @r#"
+    `token.profile_identity`: expected `id` or `email`; the address only with `token.profile` `flask-jwt-extended`, found `email`
+     --> countersign.toml:2:20
+      |
+    2 | profile_identity = "email"
+      |                    ^^^^^^^
     "#);
 }
 
@@ -518,7 +583,7 @@ fn value_that_does_not_hold_names_where_it_came_from() {
 
 #[test]
 fn every_key_refuses_an_empty_value() {
-    for key in &keys::ALL {
+    for key in keys::ALL {
         let operator = Operator::new().sets(&key.variable(), "");
 
         let errors = operator.errors();
@@ -772,7 +837,7 @@ fn everything_wrong_is_said_at_once() {
 
 #[test]
 fn help_lists_every_key() {
-    assert_snapshot!(keys_help(), @r"
+    assert_snapshot!(keys_help(), @r#"
     public_url              the address people use; its presence means production [none]
     data_dir                database, master key, all that is local [./data]
     master_key              seals the signing keys; the same on every replica [file master.key in data_dir]
@@ -785,6 +850,13 @@ fn help_lists_every_key() {
     token.audience          `aud` of every token [public_url, else http://127.0.0.1:PORT]
     token.access_ttl        how long an access token lives [15m]
     token.leeway            how far clocks may differ [10s]
+    token.fresh_for         how long after a proof of presence a token is fresh [10m]
+    token.locations         where access tokens are looked for, in this order [["headers"]]
+    token.header_name       the header of access tokens [Authorization]
+    token.header_scheme     what stands before the token in that header [Bearer]
+    token.include_email     whether tokens name the account's address [true]
+    token.profile           what tokens look like [rfc9068]
+    token.profile_identity  what names the account in `sub` [id]
     session.idle_ttl        how long a session lives without being refreshed [30d]
     session.absolute_ttl    how long a session lives at all [180d]
     session.refresh_grace   how long a repeat of a refresh gets the same answer [10s]
@@ -795,5 +867,5 @@ fn help_lists_every_key() {
     limits.scale            multiplies every rate limit [1.0]
     log.format              how log lines look [pretty on a terminal, else json]
     log.level               what is logged: off, error, warn, info, debug or trace [info]
-    ");
+    "#);
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use zeroize::Zeroizing;
 
-use crate::accounts::Registration;
+use crate::{accounts::Registration, sessions::Identity};
 
 /// Text that must not leak: redacted in `Debug`, without `Display`, overwritten when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +49,23 @@ pub enum LogFormat {
 
 pub(super) fn text(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+pub(super) fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+pub(super) fn scheme(text: &str) -> Option<String> {
+    let is_word = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+    is_word.then(|| text.to_owned())
+}
+
+pub(super) fn identity(text: &str) -> Option<Identity> {
+    match text {
+        "id" => Some(Identity::Id),
+        "email" => Some(Identity::Email),
+        _ => None,
+    }
 }
 
 pub(super) fn secret(text: &str) -> Option<Secret> {

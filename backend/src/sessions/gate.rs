@@ -8,18 +8,30 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use countersign_types::Email;
 use quick_cache::sync::Cache;
+use uuid::Uuid;
 
 use super::{Session, store};
 use crate::{
+    accounts::{self, Standing},
     app::Parts,
-    guard::{Accept, Accepted, GuardError},
+    guard::{Accept, Accepted, Ask, GuardError},
     store::{AccountId, SessionId, StoreError, Timestamp},
-    token::{Claims, Finding, TokenClaims as _, Verified},
+    token::{Finding, Profile, Rejection, Verified},
 };
 
 /// How many live sessions are remembered; a forgotten one costs a look-up. Some 10 MB when full.
 const REMEMBERED: usize = 100_000;
+
+/// What names the account in a token's `sub`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Its id.
+    Id,
+    /// Its address, for applications that had it so.
+    Email,
+}
 
 /// Why a session may have no token.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +70,17 @@ pub struct Liveness {
     /// Sessions that were ended here, until their last token is over. Asked before `live`, so that
     /// a look-up that read the row just before it was ended cannot bring it back.
     ended: RwLock<HashMap<SessionId, Timestamp>>,
+    /// Accounts by what names them in tokens that hang on no session, or by their address.
+    standings: Cache<String, Standing>,
+    /// From when on such tokens hold, of accounts that ended theirs here, until the last is over.
+    floors: RwLock<HashMap<AccountId, Floor>>,
+}
+
+/// That an account's tokens without a session were ended.
+#[derive(Debug, Clone, Copy)]
+struct Floor {
+    valid_from: Timestamp,
+    until: Timestamp,
 }
 
 impl Default for Liveness {
@@ -65,6 +88,8 @@ impl Default for Liveness {
         Self {
             live: Cache::new(REMEMBERED),
             ended: RwLock::default(),
+            standings: Cache::new(REMEMBERED),
+            floors: RwLock::default(),
         }
     }
 }
@@ -81,8 +106,37 @@ impl Liveness {
         self.live.remove(&id);
     }
 
+    /// Remembers that an account's tokens without a session hold only from `now` on, `until` none of
+    /// those before can be live any more.
+    pub fn end_account_tokens(&self, id: AccountId, now: Timestamp, until: Timestamp) {
+        self.floors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(id)
+            .and_modify(|known| {
+                known.valid_from = now.max(known.valid_from);
+                known.until = until.max(known.until);
+            })
+            .or_insert(Floor {
+                valid_from: now,
+                until,
+            });
+    }
+
+    fn floor(&self, id: AccountId) -> Option<Timestamp> {
+        self.floors
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .map(|floor| floor.valid_from)
+    }
+
     /// Forgets ended sessions whose last token is over.
     pub fn sweep(&self, now: Timestamp) {
+        self.floors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, floor| floor.until > now);
         self.ended
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -106,21 +160,41 @@ impl From<GateError> for GuardError {
     }
 }
 
-/// An access token that is genuine, holds now, and whose session lives: the only way in for any
-/// token.
+/// An access token that is genuine, holds now, and whose session or account lives: the only way in
+/// for any token. [`Ask::TokenAlone`] does not ask for the latter.
 ///
 /// # Errors
 ///
 /// [`GuardError`] says why not.
-pub async fn accept(app: &Parts, token: &str) -> Result<Verified, GuardError> {
+pub async fn accept(app: &Parts, token: &str, ask: Ask) -> Result<Verified, GuardError> {
     let token = app.verifier.verify(token, app.clock.now().as_secs())?;
-    gate(app, &Claims::read(&token)?).await?;
-    Ok(token)
+    let standing = match (app.identity, token.sid()) {
+        // What names the account is its id, so nothing needs to be looked up for it.
+        (Identity::Id, Some(_)) => None,
+        _ => Some(standing(app, token.sub()).await?),
+    };
+    let account = if let Some(standing) = &standing {
+        standing.account.id
+    } else {
+        let id: Result<Uuid, _> = token.sub().parse();
+        id.map_err(|_| Rejection::MalformedClaims)?.into()
+    };
+    if ask == Ask::Everything {
+        match (token.sid(), &standing) {
+            (Some(sid), _) => session_gate(app, sid.into(), account).await?,
+            (None, Some(standing)) => account_gate(app, standing, &token)?,
+            (None, None) => return Err(GateError::Ended.into()),
+        }
+    }
+    Ok(match standing {
+        Some(standing) => token.of_account(account.as_uuid(), standing.account.email),
+        None => token,
+    })
 }
 
 impl Accept for Parts {
-    fn accept<'a>(&'a self, token: &'a str) -> Accepted<'a> {
-        Box::pin(accept(self, token))
+    fn accept<'a>(&'a self, token: &'a str, ask: Ask) -> Accepted<'a> {
+        Box::pin(accept(self, token, ask))
     }
 }
 
@@ -129,15 +203,70 @@ pub fn explain(app: &Parts, token: &str) -> Vec<Finding> {
     app.verifier.explain(token, app.clock.now().as_secs())
 }
 
-/// Lets the claims of a verified token through, or not. The first token of a session costs one
-/// look-up, later ones none.
+/// The address of an account whose token does not name it. Asked of the database once.
 ///
 /// # Errors
 ///
-/// [`GateError`] where its session has ended, or the database cannot say.
-async fn gate(app: &Parts, claims: &Claims) -> Result<(), GateError> {
-    let id = SessionId::from(claims.sid.ok_or(GateError::Ended)?);
-    let account = AccountId::from(claims.sub);
+/// [`GateError`] where the account is not there, or the database cannot say.
+pub async fn address_of(app: &Parts, account: AccountId) -> Result<String, GateError> {
+    if let Some(known) = app.liveness.standings.get(&account.to_string()) {
+        return Ok(known.account.email);
+    }
+    let mut tx = app.db.read().await?;
+    let found = accounts::find_standing(&mut tx, account).await?;
+    drop(tx);
+    let standing = found.ok_or(GateError::Ended)?;
+    app.liveness
+        .standings
+        .insert(account.to_string(), standing.clone());
+    Ok(standing.account.email)
+}
+
+/// The account that a token names. The first token of an account costs one look-up, later ones none.
+async fn standing(app: &Parts, sub: &str) -> Result<Standing, GateError> {
+    if let Some(known) = app.liveness.standings.get(sub) {
+        return Ok(known);
+    }
+    let mut tx = app.db.read().await?;
+    let found = match app.identity {
+        Identity::Id => {
+            let id: Uuid = sub.parse().map_err(|_| GateError::Ended)?;
+            accounts::find_standing(&mut tx, id.into()).await?
+        }
+        Identity::Email => {
+            let email = Email::parse(sub).map_err(|_| GateError::Ended)?;
+            accounts::find_standing_by_email(&mut tx, &email).await?
+        }
+    };
+    drop(tx);
+    let standing = found.ok_or(GateError::Ended)?;
+    app.liveness
+        .standings
+        .insert(sub.to_owned(), standing.clone());
+    Ok(standing)
+}
+
+/// Lets a token without a session through, or not: where such tokens are not issued, none is.
+fn account_gate(app: &Parts, standing: &Standing, token: &Verified) -> Result<(), GateError> {
+    if app.profile != Profile::FlaskJwtExtended {
+        return Err(GateError::Ended);
+    }
+    let valid_from = app
+        .liveness
+        .floor(standing.account.id)
+        .max(Some(standing.tokens_valid_from));
+    // Whole seconds: one that was issued earlier in the same second is over too.
+    let issued_at = token.iat().map(Timestamp::from_secs);
+    if issued_at >= valid_from {
+        Ok(())
+    } else {
+        Err(GateError::Ended)
+    }
+}
+
+/// Lets the token of a session through, or not. The first token of a session costs one look-up,
+/// later ones none.
+async fn session_gate(app: &Parts, id: SessionId, account: AccountId) -> Result<(), GateError> {
     if app.liveness.is_ended(id) {
         return Err(GateError::Ended);
     }
@@ -164,8 +293,6 @@ async fn gate(app: &Parts, claims: &Claims) -> Result<(), GateError> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1000);

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     error::{BodyProblems, Error, Unauthorized, Unavailable},
     extract::{ClientAddress, Json},
-    guard::GuardError,
+    guard::{GuardError, Location, Locations, Refused},
     no_store::NoStore,
     same_origin::SameOrigin,
     store::SessionId,
@@ -87,6 +87,7 @@ async fn sign_in(
         issued,
         delivery: request.refresh,
         https: app.https,
+        cookies: app.access_cookies(),
     })
 }
 
@@ -128,6 +129,7 @@ async fn refresh(
                 RefreshDelivery::Body
             },
             https: app.https,
+            cookies: app.access_cookies(),
         }
         .into_response(),
         // A cookie that is good for nothing is not to be sent again. But a page from elsewhere, from
@@ -181,22 +183,20 @@ fn presented(
 )]
 async fn logout(
     State(app): State<App>,
-    claims: Result<Option<Claims>, GuardError>,
+    claims: Result<Option<Claims>, Refused>,
     same_origin: SameOrigin,
     cookie: RefreshCookie,
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        let owner = match credential(claims, body, cookie, same_origin)? {
+        let owner = match credential(claims, body, cookie, same_origin, app.guards.locations())? {
             Credential::Access(owner) => owner,
             Credential::Refresh(token) => super::get_owner(&app, &token).await?,
         };
-        if let Some(session) = owner.session {
-            super::end(&app, session).await?;
-        }
+        super::end(&app, owner).await?;
         Ok(())
     };
-    signed_out(ended.await, same_origin, app.https)
+    signed_out(&app, ended.await, same_origin)
 }
 
 /// Ends every session of the account that the access token, or else the refresh token, is of.
@@ -216,20 +216,20 @@ async fn logout(
 )]
 async fn logout_all(
     State(app): State<App>,
-    claims: Result<Option<Claims>, GuardError>,
+    claims: Result<Option<Claims>, Refused>,
     same_origin: SameOrigin,
     cookie: RefreshCookie,
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        let owner = match credential(claims, body, cookie, same_origin)? {
+        let owner = match credential(claims, body, cookie, same_origin, app.guards.locations())? {
             Credential::Access(owner) => owner,
             Credential::Refresh(token) => super::get_live_owner(&app, &token).await?,
         };
         super::end_all(&app, owner.account, None).await?;
         Ok(())
     };
-    signed_out(ended.await, same_origin, app.https)
+    signed_out(&app, ended.await, same_origin)
 }
 
 /// What somebody who signs out presents.
@@ -240,15 +240,18 @@ enum Credential {
 
 /// The access token where it holds, else the refresh token: one that has expired is no obstacle.
 fn credential(
-    claims: Result<Option<Claims>, GuardError>,
+    claims: Result<Option<Claims>, Refused>,
     body: Option<Json<LogoutRequest>>,
     cookie: RefreshCookie,
     same_origin: SameOrigin,
+    places: &Locations,
 ) -> Result<Credential, Error> {
-    let refused = match claims {
+    let refused = match claims.map_err(Refused::into_error) {
         Ok(Some(claims)) => return Ok(Credential::Access(Owner::from(&claims))),
-        Err(error @ GuardError::MalformedAuthorization) => return Err(error.into()),
-        Ok(None) => GuardError::Missing,
+        Err(error @ (GuardError::MalformedAuthorization | GuardError::Repeated)) => {
+            return Err(error.into());
+        }
+        Ok(None) => GuardError::Missing(places.to_string()),
         Err(error) => error,
     };
     let body = body.and_then(|Json(request)| request.refresh_token);
@@ -260,14 +263,17 @@ fn credential(
 /// The answer to signing out. Whatever the cookie was good for, this browser is not to send it again,
 /// also where the server could not do its part; only a page from elsewhere must not be able to take
 /// it away.
-fn signed_out(ended: Result<(), Error>, same_origin: SameOrigin, https: bool) -> Response {
+fn signed_out(app: &App, ended: Result<(), Error>, same_origin: SameOrigin) -> Response {
     let is_cleared = ended.is_ok() || same_origin.holds();
     let mut response = match ended {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error.into_response(),
     };
     if is_cleared {
-        clear_cookie(&mut response, https);
+        clear_cookie(&mut response, app.https);
+        if app.guards.locations().contains(Location::Cookies) {
+            app.access_cookies().unset(response.headers_mut());
+        }
     }
     response
 }
@@ -364,10 +370,14 @@ async fn end_one(
         Unauthorized,
     ),
 )]
-async fn protected_get(claims: Claims) -> impl IntoResponse {
-    NoStore(Message {
-        message: format!("welcome {}", claims.email.unwrap_or_default()),
-    })
+async fn protected_get(State(app): State<App>, claims: Claims) -> Result<NoStore<Message>, Error> {
+    let email = match claims.email {
+        Some(email) => email,
+        None => super::address_of(&app, claims.sub.into()).await?,
+    };
+    Ok(NoStore(Message {
+        message: format!("welcome {email}"),
+    }))
 }
 
 /// The same by `POST`, as the tutorial has it. No body is read.
@@ -382,6 +392,6 @@ async fn protected_get(claims: Claims) -> impl IntoResponse {
         Unauthorized,
     ),
 )]
-async fn protected_post(claims: Claims) -> impl IntoResponse {
-    protected_get(claims).await
+async fn protected_post(app: State<App>, claims: Claims) -> Result<NoStore<Message>, Error> {
+    protected_get(app, claims).await
 }

@@ -8,13 +8,13 @@ mod refresh_token;
 mod store;
 mod sweep;
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use countersign_types::{Email, Password, Token};
 
 pub use self::{
     device::UserAgent,
-    gate::{GateError, Liveness, accept, explain},
+    gate::{GateError, Identity, Liveness, accept, address_of, explain},
     refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,
@@ -22,6 +22,8 @@ pub use self::{
 use crate::{
     accounts::{self, Account},
     app::{App, to_the_end},
+    guard::{BoxError, CookieToken, Location},
+    issuer::csrf_value,
     limits::{AddressPrefix, Limited},
     password::HashError,
     rng,
@@ -85,6 +87,8 @@ pub struct Opened {
 pub struct Issued {
     /// The access token.
     pub access_token: Token,
+    /// Another one for the cookie, where tokens are looked for there.
+    pub cookie: Option<CookieToken>,
     /// How long it lives.
     pub expires_in: Duration,
     /// The refresh token, and how long it lives.
@@ -118,7 +122,15 @@ pub enum IssueError {
     /// The crypto library failed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The application could not say what the token is to say.
+    #[error("the application could not say what the token is to say")]
+    Grant(#[source] BoxError),
 }
+
+/// Says what the tokens of an account are to say beside the usual: the application's own claims, its
+/// scopes and roles.
+pub type Grants =
+    dyn Fn(Account) -> Pin<Box<dyn Future<Output = Result<Grant, BoxError>> + Send>> + Send + Sync;
 
 /// Why somebody was not signed in.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +193,7 @@ pub async fn sign_in(
         Ok(opened)
     })
     .await?;
-    Ok(issue(app, &account, &opened)?)
+    Ok(issue(app, &account, &opened).await?)
 }
 
 type Rehash = Option<(crate::password::PasswordHash, crate::password::PasswordHash)>;
@@ -260,25 +272,48 @@ pub async fn open(
 /// # Errors
 ///
 /// [`IssueError`] where the session may have no token, or signing fails.
-pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, IssueError> {
+pub async fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, IssueError> {
+    let own = match &app.grants {
+        Some(grants) => grants(account.clone()).await.map_err(IssueError::Grant)?,
+        None => Grant::new(),
+    };
     let now = app.clock.now();
     let session = &opened.session;
     gate::usable(Some(session), account.id, now)?;
     let left = session.expires_at.since(now);
-    let lifetime = app.signer.default_lifetime().min(left);
+    let lifetime = own
+        .requested_lifetime()
+        .unwrap_or_else(|| app.signer.default_lifetime())
+        .min(app.signer.default_lifetime())
+        .min(left);
     let subject = Subject {
-        id: account.id.to_string(),
-        email: Some((account.email.clone(), account.email_verified_at.is_some())),
+        id: match app.identity {
+            Identity::Id => account.id.to_string(),
+            Identity::Email => account.email.clone(),
+        },
+        email: app
+            .include_email
+            .then(|| (account.email.clone(), account.email_verified_at.is_some())),
         session: Some(session.id.as_uuid()),
         auth_time: Some(session.auth_time.as_secs()),
         amr: vec!["pwd".to_owned()],
     };
-    let grant = Grant::new().lifetime(lifetime);
-    let access_token = app
-        .signer
-        .sign(&subject, &grant, rng::id(now), now.as_secs())?;
+    let grant = own.lifetime(lifetime);
+    let sign = |grant: &Grant| {
+        app.signer
+            .sign(&subject, grant, rng::id(now), now.as_secs())
+    };
+    let cookie = if app.guards.locations().contains(Location::Cookies) {
+        let csrf = csrf_value();
+        let grant = grant.clone().csrf(csrf.expose().to_owned());
+        let token = sign(&grant)?;
+        Some(CookieToken { token, csrf })
+    } else {
+        None
+    };
     Ok(Issued {
-        access_token,
+        access_token: sign(&grant)?,
+        cookie,
         expires_in: lifetime,
         refresh: opened.refresh_token.clone().map(|token| (token, left)),
     })
@@ -294,13 +329,38 @@ pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreErr
     store::list(&mut tx, account, app.clock.now(), LISTED).await
 }
 
-/// Ends a session. Its tokens are refused from here on, also after a restart.
+/// Ends a session; where there is none, every token of the account that hangs on none. The tokens
+/// are refused from here on, also after a restart.
 ///
 /// # Errors
 ///
 /// [`StoreError`] where that is not known to be written down. Then its access tokens are refused all
 /// the same, until they are over or the process restarts; but the session may live on.
-pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
+pub async fn end(app: &App, owner: Owner) -> Result<(), StoreError> {
+    match owner.session {
+        Some(id) => end_session(app, id).await,
+        // A token that hangs on the account alone ends with all others that do.
+        None => end_account_tokens(app, owner.account).await,
+    }
+}
+
+async fn end_account_tokens(app: &App, account: AccountId) -> Result<(), StoreError> {
+    let app = app.clone();
+    to_the_end(async move {
+        let app = &app;
+        let now = app.clock.now();
+        app.mark_tokens_ended(account, now);
+        retrying(|| async {
+            let mut tx = app.db.write().await?;
+            accounts::end_tokens(&mut tx, account, now).await?;
+            tx.commit().await
+        })
+        .await
+    })
+    .await
+}
+
+async fn end_session(app: &App, id: SessionId) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
@@ -339,7 +399,7 @@ pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<boo
     .await
 }
 
-/// Ends every session of an account but `kept`.
+/// Ends every session of an account but `kept`, and every token of it that hangs on none.
 ///
 /// # Errors
 ///
@@ -352,11 +412,14 @@ pub async fn end_all(
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
+        let now = app.clock.now();
+        app.mark_tokens_ended(account, now);
         retrying(|| async {
             let mut tx = app.db.write().await?;
-            for id in store::end_all(&mut tx, account, kept, app.clock.now()).await? {
+            for id in store::end_all(&mut tx, account, kept, now).await? {
                 app.mark_ended(id);
             }
+            accounts::end_tokens(&mut tx, account, now).await?;
             tx.commit().await
         })
         .await

@@ -145,7 +145,8 @@ pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Issued, RefreshE
         Rotation::Over => return Err(RefreshError::Invalid),
         Rotation::Reused => return Err(RefreshError::Reused),
     };
-    issue(app, &presented.account, &opened).map_err(|error| match error {
+    let issued = issue(app, &presented.account, &opened).await;
+    issued.map_err(|error| match error {
         // Ended while it was refreshed.
         IssueError::Gate(GateError::Ended) => RefreshError::Invalid,
         error => error.into(),
@@ -183,7 +184,7 @@ pub async fn get_live_owner(app: &App, token: &RefreshToken) -> Result<Owner, Re
     }
     if !presented.is_current(app, token) {
         presented.report_reuse();
-        end(app, presented.session_id).await?;
+        end(app, presented.owner()).await?;
         return Err(RefreshError::Reused);
     }
     Ok(presented.owner())

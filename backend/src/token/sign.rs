@@ -229,6 +229,11 @@ impl Grant {
         self
     }
 
+    /// How long the token lives, where that was said.
+    pub const fn requested_lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
     /// What requests must repeat that carry the token in a cookie.
     pub(crate) fn csrf(mut self, value: String) -> Self {
         self.csrf = Some(value);
@@ -266,28 +271,25 @@ impl Signer {
         issuer: impl Into<String>,
         audience: impl Into<Audience>,
     ) -> Self {
-        Self {
-            issuer: Some(issuer.into()),
-            audience: audience.into(),
-            ..Self::flask(keys).profile(Profile::Rfc9068)
-        }
+        Self::of_profile(Profile::Rfc9068, keys)
+            .issuer(issuer)
+            .audience(audience)
     }
 
     /// Signs tokens as flask-jwt-extended writes them: for 15 minutes, without issuer and audience.
     pub fn flask(keys: impl Into<SigningKeys>) -> Self {
+        Self::of_profile(Profile::FlaskJwtExtended, keys)
+    }
+
+    pub(crate) fn of_profile(profile: Profile, keys: impl Into<SigningKeys>) -> Self {
         Self {
             keys: keys.into(),
-            profile: Profile::FlaskJwtExtended,
+            profile,
             issuer: None,
             audience: Audience::default(),
             lifetime: Duration::from_mins(15),
             fresh_for: Duration::from_mins(10),
         }
-    }
-
-    const fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
     }
 
     /// Another `iss`.
