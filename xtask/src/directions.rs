@@ -41,7 +41,7 @@ impl fmt::Display for Violation {
     }
 }
 
-const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, answer.rs, extract.rs, error.rs, guard.rs, \
+const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, answer.rs, extract.rs, error.rs, guard/, \
                    no_store.rs, app.rs, assets.rs, same_origin.rs, server.rs, token_answer.rs, lib.rs \
                    and cli/serve.rs: rules must run without a web server";
 const SQL: &str = "sqlx stays in store/ and a feature's store.rs: rules must not know SQL";
@@ -149,11 +149,10 @@ fn backend(
     features: &BTreeSet<String>,
     add: &mut impl FnMut(usize, &str, &'static str),
 ) {
-    const WEB_FILES: [&str; 13] = [
+    const WEB_FILES: [&str; 12] = [
         "router.rs",
         "answer.rs",
         "extract.rs",
-        "guard.rs",
         "error.rs",
         "no_store.rs",
         "app.rs",
@@ -176,13 +175,16 @@ fn backend(
         "tower_http",
     ];
     // Where the parts meet, where they are used, and where the public keys are shown.
-    const SIGNER_FILES: [&str; 2] = ["app.rs", "sessions/mod.rs"];
-    // In guard.rs for services that have keys and no sessions, which is what `Auth::of` says.
-    const VERIFIER_FILES: [&str; 4] = ["app.rs", "guard.rs", "keys/http.rs", "sessions/gate.rs"];
+    // In issuer.rs for programs that have users of their own and none of ours.
+    const SIGNER_FILES: [&str; 3] = ["app.rs", "issuer.rs", "sessions/mod.rs"];
+    // In guard/ for services that have keys and no sessions, which is what `Auth::of` says.
+    const VERIFIER_FILES: [&str; 4] = ["app.rs", "guard/mod.rs", "keys/http.rs", "sessions/gate.rs"];
 
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);
-    let may_web = WEB_FILES.contains(&path) || file == "http.rs" && !folder.is_empty();
+    let may_web = WEB_FILES.contains(&path)
+        || folder == "guard"
+        || file == "http.rs" && !folder.is_empty();
     let is_config = path == "config.rs" || folder == "config";
     let may_sql = folder == "store" || file == "store.rs" && !folder.is_empty();
 
