@@ -19,6 +19,7 @@ mod contract;
 mod errors;
 mod gate;
 mod lineage;
+mod locations;
 mod logout;
 mod mount;
 mod pages;
