@@ -17,6 +17,7 @@ mod accounts;
 mod cli;
 mod contract;
 mod errors;
+mod examples;
 mod gate;
 mod lineage;
 mod locations;
