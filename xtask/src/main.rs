@@ -7,6 +7,7 @@ mod directions;
 mod dist;
 mod job;
 mod pages;
+mod peers;
 mod postgres;
 mod readme;
 mod serve;
@@ -75,6 +76,8 @@ pub(crate) enum Part {
     Http,
     /// The pages in a real Chromium
     Browser,
+    /// Tokens that other people's libraries issue and accept: `PyJWT`, jose
+    Peers,
 }
 
 fn main() -> ExitCode {

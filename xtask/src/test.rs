@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::Part;
 use crate::counts::{self, Counts};
 use crate::job::{self, Interrupted, Job};
 use crate::pages;
+use crate::peers;
 use crate::postgres::Postgres;
 use crate::readme;
 use crate::setup::{self, Workspace, variable};
@@ -43,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
     } else {
         0
     };
+    total += if has(Part::Peers) { 5 } else { 0 };
     run.steps = Steps::new(total);
 
     let browser = has(Part::Browser).then(|| run.prepare_browser());
@@ -62,6 +64,9 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
         Some(Ok(browser)) => run.browser(&browser)?,
         Some(Err(error)) => run.broken("browser", &error),
         None => {}
+    }
+    if has(Part::Peers) {
+        run.peers()?;
     }
     Ok(run.close())
 }
@@ -199,7 +204,12 @@ impl Run<'_> {
         let chromium = chromium(self.workspace)?;
         self.steps
             .skip(&format!("the browser is {}", chromium.display()));
-        node_modules(self.workspace, &mut self.steps, &folder)?;
+        node_modules(
+            self.workspace,
+            &mut self.steps,
+            &folder,
+            "the browser tests' packages",
+        )?;
         pages::build_if_stale(self.workspace, &mut self.steps)?;
         let kit = pages::Kit::ensure(self.workspace, &mut Steps::quiet())?;
         Ok(Browser { kit, chromium })
@@ -239,6 +249,74 @@ impl Run<'_> {
                 pages::target(self.workspace).join("trunk-serve"),
             );
         self.part("browser", "running the browser tests", node, "")
+    }
+
+    /// Tokens that other people's libraries issue and accept, against the real server.
+    fn peers(&mut self) -> Result<()> {
+        let mut build = self.workspace.cargo();
+        build
+            .args(["build", "--bin", "countersign", "--example", "peer_service"])
+            .args(PACKAGES);
+        self.with_features(&mut build);
+        let step = self.steps.next("compiling what the peers talk to", "");
+        if let Err(error) = job::run(self.workspace, step, build, "test-peers-server") {
+            return self.broken_unless_interrupted("peers", error);
+        }
+        self.pyjwt()?;
+        self.jose()
+    }
+
+    fn pyjwt(&mut self) -> Result<()> {
+        let interpreter = match peers::interpreter(self.workspace) {
+            Ok(interpreter) => interpreter,
+            Err(error) => return self.without("pyjwt", error),
+        };
+        let python = match peers::environment(self.workspace, &mut self.steps, &interpreter) {
+            Ok(python) => python,
+            Err(error) => return self.broken_unless_interrupted("pyjwt", error),
+        };
+        let tests = peers::isolated(self.workspace.command(python));
+        self.peer("pyjwt", tests, "pyjwt_tests.py")
+    }
+
+    fn jose(&mut self) -> Result<()> {
+        if setup::on_path("node").is_none() || setup::on_path("npm").is_none() {
+            let missing = anyhow!("it needs Node 20 or newer and npm");
+            return self.without("jose", missing);
+        }
+        let folder = peers::node_example(self.workspace);
+        if let Err(error) =
+            node_modules(self.workspace, &mut self.steps, &folder, "Node's packages")
+        {
+            return self.broken_unless_interrupted("jose", error);
+        }
+        let tests = self.workspace.command("node");
+        self.peer("jose", tests, "jose_tests.mjs")
+    }
+
+    /// Runs the tests of one library.
+    fn peer(&mut self, name: &str, mut command: Command, file: &str) -> Result<()> {
+        let built = self.workspace.target.join("debug");
+        command
+            .arg(peers::suite(self.workspace).join(file))
+            .env("COUNTERSIGN_BIN", built.join("countersign"))
+            .env("PEER_SERVICE", built.join("examples/peer_service"));
+        self.part(name, &format!("running the tests with {name}"), command, "")
+    }
+
+    /// Tests whose other side is not on this machine: that is named and counted, and in a
+    /// continuous integration it is a failure.
+    fn without(&mut self, name: &str, error: anyhow::Error) -> Result<()> {
+        if self.workspace.ci || error.is::<Interrupted>() {
+            return self.broken_unless_interrupted(name, error);
+        }
+        self.steps.skip(&format!("skipped {name}: {error:#}"));
+        let skipped = Counts {
+            skipped: 1,
+            ..Counts::default()
+        };
+        self.parts.push((name.to_owned(), skipped));
+        Ok(())
     }
 
     /// A call of the test runner there is.
@@ -365,16 +443,16 @@ fn chromium(workspace: &Workspace) -> Result<PathBuf> {
     look().context("Chromium is installed but nowhere on PATH")
 }
 
-/// Installs the suite's packages when their lock file changed, without running their scripts.
-fn node_modules(workspace: &Workspace, steps: &mut Steps, folder: &Path) -> Result<()> {
+/// Installs a folder's packages when their lock file changed, without running their scripts.
+fn node_modules(workspace: &Workspace, steps: &mut Steps, folder: &Path, what: &str) -> Result<()> {
     let lock = fs::read(folder.join("package-lock.json"))
         .with_context(|| format!("reading package-lock.json in {}", folder.display()))?;
     let stamp = folder.join("node_modules/.countersign-lock");
     if fs::read(&stamp).is_ok_and(|stamped| stamped == lock) {
-        steps.skip("the browser tests' packages are there");
+        steps.skip(&format!("{what} are there"));
         return Ok(());
     }
-    let step = steps.next("installing the browser tests' packages", "");
+    let step = steps.next(&format!("installing {what}"), "");
     let mut npm = workspace.command("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
         .current_dir(folder)
