@@ -76,7 +76,7 @@ pub(crate) enum Part {
     Http,
     /// The pages in a real Chromium
     Browser,
-    /// Tokens that other people's libraries issue and accept: `PyJWT`, jose
+    /// Tokens that other people's libraries issue and accept: `PyJWT`, jose, flask-jwt-extended
     Peers,
 }
 

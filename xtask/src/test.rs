@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
     } else {
         0
     };
-    total += if has(Part::Peers) { 5 } else { 0 };
+    total += if has(Part::Peers) { 6 } else { 0 };
     run.steps = Steps::new(total);
 
     let browser = has(Part::Browser).then(|| run.prepare_browser());
@@ -262,21 +262,24 @@ impl Run<'_> {
         if let Err(error) = job::run(self.workspace, step, build, "test-peers-server") {
             return self.broken_unless_interrupted("peers", error);
         }
-        self.pyjwt()?;
+        self.python()?;
         self.jose()
     }
 
-    fn pyjwt(&mut self) -> Result<()> {
+    fn python(&mut self) -> Result<()> {
         let interpreter = match peers::interpreter(self.workspace) {
             Ok(interpreter) => interpreter,
-            Err(error) => return self.without("pyjwt", error),
+            Err(error) => return self.without("python", error),
         };
         let python = match peers::environment(self.workspace, &mut self.steps, &interpreter) {
             Ok(python) => python,
-            Err(error) => return self.broken_unless_interrupted("pyjwt", error),
+            Err(error) => return self.broken_unless_interrupted("python", error),
         };
-        let tests = peers::isolated(self.workspace.command(python));
-        self.peer("pyjwt", tests, "pyjwt_tests.py")
+        for name in ["pyjwt", "flask"] {
+            let tests = peers::isolated(self.workspace.command(&python));
+            self.peer(name, tests, &format!("{name}_tests.py"))?;
+        }
+        Ok(())
     }
 
     fn jose(&mut self) -> Result<()> {

@@ -10,13 +10,10 @@ import time
 import uuid
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import get_default_algorithms
 
 from support import (
-    ALGORITHMS, ASYMMETRIC, ROOT, SECRET, SYMMETRIC, Countersign, ask, claims_of, countersign, forged,
-    header_of, refused, run, service, started, tampered, test, until,
+    ALGORITHMS, ASYMMETRIC, ROOT, SECRET, SYMMETRIC, Countersign, as_secrets, ask, claims_of, countersign,
+    forged, header_of, private_key, published, refused, run, service, started, tampered, test, until,
 )
 
 # The example that people copy is what is tested.
@@ -189,32 +186,14 @@ def _():
 # Tokens of PyJWT, read by Countersign's verifier.
 
 
-def as_secrets(public, jwk):
-    """A public key in the forms that a confused verifier might take for a secret."""
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return [pem, pem.strip(), der, json.dumps(jwk, separators=(",", ":")).encode()]
-
-
-@functools.cache
-def key(algorithm):
-    """A key that Countersign did not make."""
-    if algorithm in SYMMETRIC:
-        return SECRET.encode()
-    return {
-        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
-        "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
-        "EdDSA": ed25519.Ed25519PrivateKey.generate,
-    }.get(algorithm, lambda: rsa.generate_private_key(65537, 2048))()
-
-
-@functools.cache
 def jwk(algorithm):
-    """The same, as it is published."""
-    held = key(algorithm) if algorithm in SYMMETRIC else key(algorithm).public_key()
-    published = get_default_algorithms()[algorithm].to_jwk(held, as_dict=True)
-    published.pop("key_ops", None)
-    return published | {"kid": f"peer-{algorithm}", "alg": algorithm, "use": "sig"}
+    """A key that Countersign did not make, as it is published."""
+    return published(algorithm) | {"kid": f"peer-{algorithm}", "use": "sig"}
+
+
+def key(algorithm):
+    """What signs."""
+    return SECRET.encode() if algorithm in SYMMETRIC else private_key(algorithm)
 
 
 @functools.cache
@@ -288,7 +267,7 @@ for algorithm in ASYMMETRIC:
     def _(algorithm=algorithm):
         header = headers(algorithm) | {"alg": "HS256"}
 
-        for secret in as_secrets(key(algorithm).public_key(), jwk(algorithm)):
+        for secret in as_secrets(private_key(algorithm).public_key(), jwk(algorithm)):
             assert verdict(algorithm, forged(header, claims(), secret)) == (401, "token_invalid")
 
 

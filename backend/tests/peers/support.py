@@ -1,4 +1,4 @@
-"""What the tests stand on: a runner that names each, servers of their own, forgeries."""
+"""What the tests stand on: a runner that names each, servers of their own, keys, forgeries."""
 
 import atexit
 import base64
@@ -18,6 +18,10 @@ import traceback
 import urllib.error
 import urllib.request
 import uuid
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import get_default_algorithms
 
 ASYMMETRIC = ("ES256", "ES384", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 SYMMETRIC = ("HS256", "HS384", "HS512")
@@ -141,10 +145,14 @@ class Countersign:
 
     def sign_up(self):
         """The access token of a new account."""
+        return self.pair()["access_token"]
+
+    def pair(self):
+        """What a new account is answered: access token and refresh token."""
         credentials = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
         status, body = ask(f"{self.origin}/auth/register", body=credentials)
         assert status == 201, (status, body)
-        return body["access_token"]
+        return body
 
     def account(self, token):
         """The id of the account of a token."""
@@ -160,23 +168,23 @@ def countersign(algorithm):
     return server, server.sign_up()
 
 
-def service(jwks, issuer, audience):
+def service(jwks, *issuer_and_audience):
     """Starts the service that knows these keys alone (service.rs); gives its address."""
     folder = started.enter_context(tempfile.TemporaryDirectory(prefix="countersign-peers-"))
     file = os.path.join(folder, "jwks.json")
     with open(file, "w", encoding="utf-8") as writer:
         json.dump(jwks, writer)
     lines, _ = _start(
-        [PEER_SERVICE, file, issuer, audience], "stdout", stdin=subprocess.PIPE
+        [PEER_SERVICE, file, *issuer_and_audience], "stdout", stdin=subprocess.PIPE
     )
     address = lines.get(timeout=LIMIT).strip()
     assert address, "the service ended"
     return address
 
 
-def ask(url, token=None, body=None):
+def ask(url, token=None, body=None, method=None):
     """What an address answers: its status, and the body where that is JSON."""
-    request = urllib.request.Request(url)
+    request = urllib.request.Request(url, method=method)
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
     if body is not None:
@@ -225,3 +233,30 @@ def forged(header, claims, secret=None):
     parts = ".".join(_encode(json.dumps(part).encode()) for part in (header, claims))
     digest = hmac.digest(secret, parts.encode(), "sha256") if secret is not None else b""
     return f"{parts}.{_encode(digest)}"
+
+
+@functools.cache
+def private_key(algorithm):
+    """A key that Countersign did not make."""
+    return {
+        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    }.get(algorithm, lambda: rsa.generate_private_key(65537, 2048))()
+
+
+@functools.cache
+def published(algorithm):
+    """The same as it is published, or the secret as a service is told it; without a name."""
+    key = SECRET.encode() if algorithm in SYMMETRIC else private_key(algorithm).public_key()
+    jwk = get_default_algorithms()[algorithm].to_jwk(key, as_dict=True)
+    # It would say whether to sign or to verify.
+    jwk.pop("key_ops", None)
+    return jwk | {"alg": algorithm}
+
+
+def as_secrets(public, jwk):
+    """A public key in the forms that a confused verifier might take for a secret."""
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return [pem, pem.strip(), der, json.dumps(jwk, separators=(",", ":")).encode()]
