@@ -11,6 +11,8 @@ mod keys;
 mod profile;
 mod sign;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod verifying;
 #[cfg(test)]

@@ -259,9 +259,20 @@ pub enum SignError {
     /// Claims without names.
     #[error("claims are an object with a member for each")]
     NoObject,
+    /// What is no scope (RFC 6749 §3.3): with a space in it, it would be read as two.
+    #[error("`{0}` is no scope: it has characters that a scope cannot have")]
+    Scope(String),
     /// Nobody would read it: more than [`MAX_TOKEN_BYTES`].
     #[error("the token would have {0} bytes, more than anybody reads: say less in it")]
     TooLong(usize),
+}
+
+/// Printable ASCII without space, quote and backslash (RFC 6749 §3.3).
+fn is_scope(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 impl Signer {
@@ -338,6 +349,9 @@ impl Signer {
         jti: Uuid,
         now: i64,
     ) -> Result<Token, SignError> {
+        if let Some(scope) = grant.scopes.iter().find(|scope| !is_scope(scope)) {
+            return Err(SignError::Scope(scope.clone()));
+        }
         let lifetime = grant.lifetime.unwrap_or(self.lifetime);
         let audience = grant.audience.as_ref().unwrap_or(&self.audience);
         let mut claims = grant.claims.clone();
