@@ -187,11 +187,10 @@ async fn logout(
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        let owner = match credential(claims, body, cookie, same_origin)? {
-            Credential::Access(owner) => owner,
-            Credential::Refresh(token) => super::get_owner(&app, &token).await?,
-        };
-        super::end(&app, owner.session).await?;
+        match credential(claims, body, cookie, same_origin)? {
+            Credential::Access(owner) => super::end(&app, owner.session).await?,
+            Credential::Refresh(token) => super::end_by_token(&app, &token).await?,
+        }
         Ok(())
     };
     signed_out(ended.await, same_origin, app.https)

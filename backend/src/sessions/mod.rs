@@ -15,7 +15,7 @@ use countersign_types::{Email, Password, Token};
 pub use self::{
     device::UserAgent,
     gate::{GateError, Liveness, accept, explain},
-    refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
+    refresh::{RefreshError, SessionRules, end_by_token, get_live_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,
 };
@@ -300,16 +300,31 @@ pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreErr
 /// [`StoreError`] where that is not known to be written down. Then its access tokens are refused all
 /// the same, until they are over or the process restarts; but the session may live on.
 pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
+    end_then(app, id, || {}).await
+}
+
+/// The same; `then` is called once that is written down, and only where the session lived until
+/// then.
+async fn end_then(
+    app: &App,
+    id: SessionId,
+    then: impl FnOnce() + Send + 'static,
+) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
         app.mark_ended(id);
-        retrying(|| async {
+        let has_lived = retrying(|| async {
             let mut tx = app.db.write().await?;
-            store::end(&mut tx, id, app.clock.now()).await?;
-            tx.commit().await
+            let has_lived = store::end(&mut tx, id, app.clock.now()).await?;
+            tx.commit().await?;
+            Ok(has_lived)
         })
-        .await
+        .await?;
+        if has_lived {
+            then();
+        }
+        Ok(())
     })
     .await
 }

@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use super::{GateError, IssueError, Issued, Opened, Owner, RefreshToken, end, gate, issue, store};
+use super::{
+    GateError, IssueError, Issued, Opened, Owner, RefreshToken, end_then, gate, issue, store,
+};
 use crate::{
     accounts::Account,
     app::{App, to_the_end},
@@ -56,6 +58,7 @@ impl Presented {
             .is_none_or(|spent| spent.within_grace(token, grace, now).is_some())
     }
 
+    /// Says so, once: where the session lived, and only when its end is written down.
     fn report_reuse(&self) {
         tracing::warn!(
             account.id = %self.account.id,
@@ -152,18 +155,22 @@ pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Issued, RefreshE
     })
 }
 
-/// Whose a refresh token is, for signing out: of a spent one too, and of a session that is over. Who
-/// holds it may end that session and nothing else.
+/// Ends the session that a refresh token is of, for signing out: of a spent one too, and of a session
+/// that is over. Who holds it may end that session and nothing else.
 ///
 /// # Errors
 ///
-/// [`RefreshError::Invalid`] where it is not known.
-pub async fn get_owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
+/// [`RefreshError::Invalid`] where it is not known; [`RefreshError::Store`] as [`super::end`] has it.
+pub async fn end_by_token(app: &App, token: &RefreshToken) -> Result<(), RefreshError> {
     let presented = get_presented(app, token).await?;
-    if !presented.is_current(app, token) {
-        presented.report_reuse();
-    }
-    Ok(presented.owner())
+    let is_reuse = !presented.is_current(app, token);
+    end_then(app, presented.session_id, move || {
+        if is_reuse {
+            presented.report_reuse();
+        }
+    })
+    .await?;
+    Ok(())
 }
 
 /// Whose a refresh token is that could be refreshed now: of a live session, and not spent but for
@@ -182,8 +189,7 @@ pub async fn get_live_owner(app: &App, token: &RefreshToken) -> Result<Owner, Re
         return Err(RefreshError::Invalid);
     }
     if !presented.is_current(app, token) {
-        presented.report_reuse();
-        end(app, presented.session_id).await?;
+        end_then(app, presented.session_id, move || presented.report_reuse()).await?;
         return Err(RefreshError::Reused);
     }
     Ok(presented.owner())
@@ -205,13 +211,17 @@ async fn rotate_to_the_end(
     let (app, token, presented) = (app.clone(), token.clone(), presented.clone());
     to_the_end(async move {
         let (app, token, presented) = (&app, &token, &presented);
-        retrying(|| async {
+        let rotation = retrying(|| async {
             let mut tx = app.db.write().await?;
             let rotation = rotate(&mut tx, app, token, presented).await?;
             tx.commit().await?;
             Ok(rotation)
         })
-        .await
+        .await?;
+        if matches!(rotation, Rotation::Reused) {
+            presented.report_reuse();
+        }
+        Ok(rotation)
     })
     .await
 }
@@ -255,7 +265,6 @@ async fn rotate(
     if let Some(successor) = spent.and_then(|spent| spent.within_grace(token, grace, now)) {
         return Ok(live(successor));
     }
-    presented.report_reuse();
     app.mark_ended(id);
     store::end(tx, id, now).await?;
     Ok(Rotation::Reused)
