@@ -7,7 +7,6 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
     extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -25,8 +24,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    accounts, answer::problem_response, app::App, error::Error, extract::ClientAddress, health,
-    keys, rng, server::Peer, sessions,
+    accounts, answer::problem_response, app::App, docs, error::Error, extract::ClientAddress,
+    health, keys, rng, server::Peer, sessions,
 };
 
 /// How long a request may take in all; every wait inside is shorter.
@@ -45,8 +44,7 @@ const PERMISSIONS: &str = "accelerometer=(), browsing-topics=(), camera=(), disp
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Countersign",
-        description = "User authentication with JSON Web Tokens. Every error is a problem (RFC 9457)."
+        title = "Countersign"
     ),
     modifiers(&Credentials),
 )]
@@ -101,12 +99,10 @@ pub fn api_router(app: App) -> Router {
     layered(described_api(), &app).with_state(app)
 }
 
-/// The API, and the document that describes it.
+/// The API, the document that describes it, and the page that shows the document.
 fn described_api() -> Router<App> {
     let (api, document) = api().split_for_parts();
-    let document = document.to_json().map(Bytes::from).unwrap_or_default();
-    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], document);
-    api.route(routes::OPENAPI, get(openapi))
+    api.merge(docs::http::router(document))
 }
 
 /// What every request passes.

@@ -8,6 +8,8 @@ use std::{
     net::SocketAddr,
 };
 
+use countersign_types::routes;
+
 use super::say;
 use crate::{
     accounts::Registration,
@@ -74,7 +76,10 @@ impl<'a> Facts<'a> {
                 format!("http://{}", self.address),
             ),
         };
-        let mut lines = vec![("Data folder", self.data_dir.clone())];
+        let mut lines = vec![
+            ("API", format!("{url}{}", routes::DOCS)),
+            ("Data folder", self.data_dir.clone()),
+        ];
         if self.public_url.is_some() {
             lines.push(("Listens on", self.address.to_string()));
         }
@@ -154,6 +159,7 @@ mod tests {
 
         ➜  http://127.0.0.1:3000
 
+        API           http://127.0.0.1:3000/docs
         Data folder   ./data
         Database      ./data/countersign.db
         Signing key   ES256 (created)
@@ -181,6 +187,7 @@ mod tests {
 
         ➜  https://auth.example.com
 
+        API           https://auth.example.com/docs
         Data folder   ./data
         Listens on    127.0.0.1:3000
         Database      ./data/countersign.db

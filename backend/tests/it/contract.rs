@@ -66,12 +66,15 @@ async fn no_path_is_missing_in_the_document() {
     let app = TestApp::with(&[]).await;
     let document = app.get(routes::OPENAPI).await.json();
 
-    for path in routes::ALL.iter().filter(|path| **path != routes::OPENAPI) {
+    let described = routes::ALL
+        .iter()
+        .filter(|path| !routes::UNDESCRIBED.contains(path));
+    for path in described.clone() {
         assert!(document["paths"].get(path).is_some(), "{path}");
     }
     assert_eq!(
         document["paths"].as_object().unwrap().len(),
-        routes::ALL.len() - 1
+        described.count()
     );
 }
 

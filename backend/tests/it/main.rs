@@ -16,6 +16,7 @@ mod support;
 mod accounts;
 mod cli;
 mod contract;
+mod docs;
 mod errors;
 mod gate;
 mod lineage;
