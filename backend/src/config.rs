@@ -51,6 +51,8 @@ pub struct Config {
     pub registration: Registration,
     /// How often somebody may try.
     pub limits: Limits,
+    /// Where what happens is counted.
+    pub metrics: Metrics,
     /// What the log looks like.
     pub log: Log,
 }
@@ -100,6 +102,13 @@ pub struct Password {
 pub struct Limits {
     /// Multiplies every rate.
     pub scale: f64,
+}
+
+/// `metrics.…`
+#[derive(Debug, Clone, Copy)]
+pub struct Metrics {
+    /// The address to bind for them alone; without it, nobody can read them.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `log.…`
@@ -181,6 +190,9 @@ impl Config {
             limits: Limits {
                 scale: settings.get("limits.scale", values::scale),
             },
+            metrics: Metrics {
+                listen: settings.find("metrics.listen", |text| text.parse().ok()),
+            },
             log: Log {
                 format: settings.find("log.format", values::log_format),
                 level: settings.get("log.level", values::log_level),
@@ -194,6 +206,11 @@ impl Config {
         }
         if let Some(url) = config.public_url.clone().filter(|url| !url.is_https()) {
             settings.warnings.push(Warning::PlainHttp { url });
+        }
+        // Not refused, as `server.listen` is: there is nobody's data in them and nothing to do there,
+        // and a Prometheus in another container has no other way.
+        if let Some(listen) = config.metrics.listen.filter(|listen| is_exposed(*listen)) {
+            settings.warnings.push(Warning::MetricsExposed { listen });
         }
         if config.public_url.is_some() && !config.dev.extra_origins.is_empty() {
             let key = "dev.extra_origins";
@@ -238,7 +255,13 @@ impl Config {
         settings.errors.extend(wrong_secret);
 
         let listen = self.server.listen;
-        if self.public_url.is_none() && !listen.ip().to_canonical().is_loopback() {
+        if self.metrics.listen.is_some_and(|own| collide(own, listen)) {
+            let origin = settings.take_origin("metrics.listen");
+            settings
+                .errors
+                .push(ConfigError::MetricsNotApart { listen, origin });
+        }
+        if self.public_url.is_none() && is_exposed(listen) {
             let origin = settings.take_origin("server.listen");
             settings
                 .errors
@@ -268,6 +291,19 @@ impl Config {
             None => format!("http://127.0.0.1:{port}"),
         }
     }
+}
+
+/// Whether other machines can reach it.
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+/// Whether two addresses cannot both be listened on. Port 0 is any that is free.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port()
+        && one.port() != 0
+        && (ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     limits::Limited,
     password::HashError,
     sessions::{GateError, IssueError, RefreshError, SignInError},
-    store::StoreError,
+    store::{self, StoreError},
 };
 
 /// How long to wait where nothing better is known.
@@ -279,7 +279,14 @@ fn internal() -> Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (problem, challenge) = self.problem();
-        answer(&self, problem, &challenge)
+        let mut response = answer(&self, problem, &challenge);
+        // To be counted on the way out. What a guard met is counted where it asked.
+        if !matches!(self, Self::Guard(_))
+            && let Some(fault) = store::fault(&self)
+        {
+            response.extensions_mut().insert(fault);
+        }
+        response
     }
 }
 

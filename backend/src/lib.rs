@@ -65,6 +65,8 @@ pub mod keys;
 #[cfg(feature = "server")]
 pub mod limits;
 #[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
 mod no_store;
 #[cfg(feature = "server")]
 pub mod password;

@@ -41,7 +41,7 @@ pub(super) enum Fallback {
     Derived(&'static str),
 }
 
-pub(super) const ALL: [Key; 22] = [
+pub(super) const ALL: [Key; 23] = [
     Key {
         name: "public_url",
         kind: Kind::Text,
@@ -203,6 +203,14 @@ pub(super) const ALL: [Key; 22] = [
         fallback: Value("1.0"),
         flag: None,
         meaning: "multiplies every rate limit",
+    },
+    Key {
+        name: "metrics.listen",
+        kind: Kind::Text,
+        expected: "an address and a port such as `127.0.0.1:9464` or `[::1]:9464`",
+        fallback: Derived("none"),
+        flag: None,
+        meaning: "where Prometheus reads /metrics, and nothing else is served",
     },
     Key {
         name: "log.format",

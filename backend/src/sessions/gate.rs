@@ -14,8 +14,9 @@ use super::{Session, store};
 use crate::{
     app::Parts,
     guard::{Accept, Accepted, GuardError},
+    metrics::TokenCheck,
     store::{AccountId, SessionId, StoreError, Timestamp},
-    token::{Claims, Finding},
+    token::{Claims, Finding, Rejection},
 };
 
 /// How many live sessions are remembered; a forgotten one costs a look-up. Some 10 MB when full.
@@ -120,7 +121,22 @@ pub async fn accept(app: &Parts, token: &str) -> Result<Claims, GuardError> {
 
 impl Accept for Parts {
     fn accept<'a>(&'a self, token: &'a str) -> Accepted<'a> {
-        Box::pin(accept(self, token))
+        Box::pin(async move {
+            let accepted = accept(self, token).await;
+            self.metrics.token_check(match &accepted {
+                Ok(_) => TokenCheck::Accepted,
+                Err(GuardError::Token(Rejection::Expired)) => TokenCheck::Expired,
+                Err(GuardError::Revoked) => TokenCheck::Revoked,
+                Err(GuardError::Unavailable(_)) => TokenCheck::Unavailable,
+                Err(_) => TokenCheck::Invalid,
+            });
+            if let Err(error) = &accepted
+                && let Some(fault) = crate::store::fault(error)
+            {
+                self.metrics.database_error(fault);
+            }
+            accepted
+        })
     }
 }
 

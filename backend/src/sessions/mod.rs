@@ -23,6 +23,7 @@ use crate::{
     accounts::{self, Account},
     app::{App, to_the_end},
     limits::{AddressPrefix, Limited},
+    metrics::{SessionEnd, SignInOutcome},
     password::HashError,
     rng,
     store::{AccountId, SessionId, StoreError, Timestamp, Tx, retrying},
@@ -78,6 +79,8 @@ pub struct Opening {
 pub struct Opened {
     session: Session,
     refresh_token: Option<RefreshToken>,
+    /// How many others ended for it.
+    ended: usize,
 }
 
 /// Tokens that were just issued.
@@ -151,6 +154,26 @@ pub enum SignInError {
 /// An unknown address takes the same path as a wrong password: one look-up and one hash, against
 /// a dummy of the same parameters, and the same answer.
 pub async fn sign_in(
+    app: &App,
+    email: &Email,
+    password: &Password,
+    from: AddressPrefix,
+    opening: &Opening,
+) -> Result<Issued, SignInError> {
+    let signed_in = try_sign_in(app, email, password, from, opening).await;
+    app.metrics.sign_in(match &signed_in {
+        Ok(_) => SignInOutcome::Success,
+        Err(SignInError::InvalidCredentials) => SignInOutcome::InvalidCredentials,
+        Err(SignInError::Limited(_)) => SignInOutcome::Limited,
+        Err(SignInError::Hash(HashError::Overloaded)) => SignInOutcome::Overloaded,
+        Err(SignInError::Hash(_) | SignInError::Store(_) | SignInError::Issue(_)) => {
+            SignInOutcome::Failed
+        }
+    });
+    signed_in
+}
+
+async fn try_sign_in(
     app: &App,
     email: &Email,
     password: &Password,
@@ -246,12 +269,14 @@ pub async fn open(
         store::insert_token(tx, token.hash(), session.id, now).await?;
     }
     let others = rules.max_per_account.saturating_sub(1);
-    for id in store::end_oldest(tx, account_id, session.id, others, now).await? {
-        app.mark_ended(id);
+    let ended = store::end_oldest(tx, account_id, session.id, others, now).await?;
+    for id in &ended {
+        app.mark_ended(*id);
     }
     Ok(Opened {
         session,
         refresh_token,
+        ended: ended.len(),
     })
 }
 
@@ -263,6 +288,9 @@ pub async fn open(
 pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, IssueError> {
     let now = app.clock.now();
     let session = &opened.session;
+    // That is committed by now.
+    app.metrics
+        .sessions_ended(SessionEnd::TooMany, opened.ended);
     gate::usable(Some(session), account.id, now)?;
     let left = session.expires_at.since(now);
     let lifetime = app.signer.access_ttl.min(left);
@@ -276,6 +304,7 @@ pub fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, Is
     let access_token = app
         .signer
         .sign(subject, rng::id(now), now.as_secs(), lifetime)?;
+    app.metrics.token_issued();
     Ok(Issued {
         access_token,
         expires_in: lifetime,
@@ -300,7 +329,10 @@ pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreErr
 /// [`StoreError`] where that is not known to be written down. Then its access tokens are refused all
 /// the same, until they are over or the process restarts; but the session may live on.
 pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
-    end_then(app, id, || {}).await
+    end_then(app, id, |app| {
+        app.metrics.sessions_ended(SessionEnd::SignOut, 1);
+    })
+    .await
 }
 
 /// The same; `then` is called once that is written down, and only where the session lived until
@@ -308,7 +340,7 @@ pub async fn end(app: &App, id: SessionId) -> Result<(), StoreError> {
 async fn end_then(
     app: &App,
     id: SessionId,
-    then: impl FnOnce() + Send + 'static,
+    then: impl FnOnce(&App) + Send + 'static,
 ) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
@@ -322,7 +354,7 @@ async fn end_then(
         })
         .await?;
         if has_lived {
-            then();
+            then(app);
         }
         Ok(())
     })
@@ -339,7 +371,7 @@ pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<boo
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
-        retrying(|| async {
+        let ended = retrying(|| async {
             let mut tx = app.db.write().await?;
             let ended = store::end_own(&mut tx, account, id, app.clock.now()).await?;
             if ended {
@@ -348,7 +380,10 @@ pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<boo
             tx.commit().await?;
             Ok(ended)
         })
-        .await
+        .await?;
+        app.metrics
+            .sessions_ended(SessionEnd::SignOutElsewhere, usize::from(ended));
+        Ok(ended)
     })
     .await
 }
@@ -366,14 +401,19 @@ pub async fn end_all(
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
-        retrying(|| async {
+        let number = retrying(|| async {
             let mut tx = app.db.write().await?;
-            for id in store::end_all(&mut tx, account, kept, app.clock.now()).await? {
-                app.mark_ended(id);
+            let ended = store::end_all(&mut tx, account, kept, app.clock.now()).await?;
+            for id in &ended {
+                app.mark_ended(*id);
             }
-            tx.commit().await
+            tx.commit().await?;
+            Ok(ended.len())
         })
-        .await
+        .await?;
+        app.metrics
+            .sessions_ended(SessionEnd::SignOutElsewhere, number);
+        Ok(())
     })
     .await
 }

@@ -21,6 +21,7 @@ mod errors;
 mod gate;
 mod lineage;
 mod logout;
+mod metrics;
 mod mount;
 mod pages;
 mod refresh;
