@@ -8,6 +8,7 @@ use http::Request;
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::json;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tower::ServiceExt as _;
 
 use crate::support::{
@@ -234,10 +235,8 @@ async fn limits_that_refuse_are_counted_by_their_kind() {
 
 #[tokio::test]
 async fn client_that_leaves_is_counted_and_waits_no_longer() {
-    use tokio::io::AsyncWriteExt as _;
-
     let app = TestApp::with(&[]).await;
-    let mut stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
     let head = "POST /auth HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     let is = async |line: &str| {
@@ -383,6 +382,42 @@ async fn own_listener_has_the_metrics_and_nothing_else() {
     ] {
         assert_eq!(ask(method, path).await.summary(), expected, "{path}");
     }
+}
+
+#[tokio::test]
+async fn metrics_can_be_read_to_the_end_of_the_drain() {
+    let folder = tempfile::tempdir().unwrap();
+    let (binary, address) = serve(folder.path());
+    let in_flight = async |number: u32| {
+        let line = format!("countersign_http_requests_in_flight {number}\n");
+        let url = format!("http://{address}{}", routes::METRICS);
+        let seen = async {
+            while !Answer::of(reqwest::Client::new().get(&url))
+                .await
+                .body()
+                .contains(&line)
+            {}
+        };
+        tokio::time::timeout(Duration::from_secs(5), seen)
+            .await
+            .is_ok()
+    };
+    let mut slow = TcpStream::connect(binary.address()).await.unwrap();
+    let head = "POST /auth HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    assert!(in_flight(1).await, "it waits for the rest of the body");
+
+    binary.terminate();
+    while TcpStream::connect(binary.address()).await.is_ok() {}
+
+    assert!(in_flight(1).await, "what is not finished can be seen");
+    slow.write_all(b"}").await.unwrap();
+    assert!(
+        tokio::task::spawn_blocking(move || binary.has_ended_well())
+            .await
+            .unwrap()
+    );
+    assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[test]

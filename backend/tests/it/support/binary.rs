@@ -111,6 +111,23 @@ impl Binary {
         .await
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.origin.trim_start_matches("http://")
+    }
+
+    /// SIGTERM: it may finish what it is at.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.lock().unwrap().id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end, and whether that was a good one.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.child.lock().unwrap().wait().unwrap().success()
+    }
+
     /// SIGKILL: no time to write anything down.
     pub(crate) fn kill(&self) {
         let mut child = self.child.lock().unwrap();
