@@ -142,7 +142,11 @@ impl Config {
     ///
     /// [`ConfigErrors`] names everything that is wrong.
     pub fn of_program(values: &[(String, String)]) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        Self::read(Settings::of_program(values), None)
+        let (config, mut warnings) = Self::read(Settings::of_program(values), None)?;
+        if config.metrics.listen.is_some() {
+            warnings.push(Warning::MetricsMounted);
+        }
+        Ok((config, warnings))
     }
 
     fn read(

@@ -186,6 +186,12 @@ pub enum Warning {
         /// The address.
         listen: SocketAddr,
     },
+    /// Metrics of an application, which opens its listeners itself.
+    #[error(
+        "metrics.listen does nothing in an application that mounts Countersign: serve \
+         `Countersign::metrics()` where your monitoring reaches it"
+    )]
+    MetricsMounted,
     /// A key of development in production.
     #[error("{key} is for development and does nothing beside public_url")]
     OfDevelopment {

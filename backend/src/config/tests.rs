@@ -761,6 +761,15 @@ fn metrics_that_others_reach_are_a_warning_and_no_error() {
 }
 
 #[test]
+fn program_is_told_that_it_serves_the_metrics_itself() {
+    let values = [("metrics.listen".to_owned(), "127.0.0.1:9464".to_owned())];
+
+    let (_, warnings) = Config::of_program(&values).unwrap();
+
+    assert_eq!(warnings, [Warning::MetricsMounted]);
+}
+
+#[test]
 fn metrics_are_never_where_everybody_is_served() {
     let with = |metrics: &str, server: &str| {
         Operator::new()
