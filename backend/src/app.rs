@@ -17,6 +17,7 @@ use crate::{
     guard::{AccessCookies, Auth, Settings},
     keys::{self, KeysError, Loaded},
     limits::Limits,
+    metrics::Metrics,
     password::Hasher,
     router,
     same_origin::OwnOrigins,
@@ -45,7 +46,9 @@ pub struct Parts {
     /// Hashes and verifies passwords.
     pub hasher: Hasher,
     /// How often somebody may try.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    /// What happened how often.
+    pub metrics: Arc<Metrics>,
     /// Issues tokens.
     pub signer: Signer,
     /// Accepts tokens.
@@ -187,15 +190,19 @@ impl App {
             verifier = verifier.audience(&*audience);
             signer = signer.audience(audience);
         }
+        let hasher = Hasher::start().map_err(StartError::Threads)?;
+        let limits = Limits::new(Arc::clone(&clock), config.limits.scale, access_ttl);
+        let limits = Arc::new(limits);
         Ok(Self(Arc::new(Parts {
             guards: Arc::new(
                 Settings::new(Arc::clone(&clock))
                     .look_in(config.token.locations.clone(), config.token.fresh_for),
             ),
-            limits: Limits::new(Arc::clone(&clock), config.limits.scale, access_ttl),
+            metrics: Metrics::new(hasher.clone(), Arc::clone(&limits), db.clone()).into(),
+            limits,
             db,
             clock,
-            hasher: Hasher::start().map_err(StartError::Threads)?,
+            hasher,
             verifier,
             signer,
             longest_token_life: longest_life + leeway + Duration::from_secs(1),
@@ -259,6 +266,13 @@ impl App {
         router::api_router(self.clone())
     }
 
+    /// What happened how often, at `/metrics`, in Prometheus' text format. It names no account, but
+    /// says how many sign in and what fails: to be served on a listener that only your monitoring
+    /// reaches, never beside the rest. For the binary `metrics.listen` is that listener.
+    pub fn metrics(&self) -> Router {
+        router::metrics_router(self.clone())
+    }
+
     /// Forgets what is over, every minute, for as long as anybody has this `App`.
     pub(crate) fn keep_swept(&self) {
         let parts = Arc::downgrade(&self.0);
@@ -269,7 +283,9 @@ impl App {
                 ticks.tick().await;
                 let Some(parts) = parts.upgrade() else { return };
                 // The next one does what this one could not.
-                if let Err(error) = sessions::sweep(&Self(parts)).await {
+                let app = Self(parts);
+                if let Err(error) = sessions::sweep(&app).await {
+                    app.metrics.database_error((&error).into());
                     tracing::warn!(error = %Chain(&error), "what is over could not be forgotten");
                 }
             }

@@ -61,9 +61,10 @@ struct File {
     gzip: Option<Encoded>,
 }
 
-struct Encoded {
-    content: Bytes,
-    etag: HeaderValue,
+/// Bytes as they are sent, and the tag by which a client says that it has them.
+pub(crate) struct Encoded {
+    pub(crate) content: Bytes,
+    pub(crate) etag: HeaderValue,
 }
 
 impl Assets {
@@ -270,7 +271,7 @@ impl File {
 }
 
 impl Encoded {
-    fn new(content: Bytes) -> Self {
+    pub(crate) fn new(content: Bytes) -> Self {
         let hash = URL_SAFE_NO_PAD.encode(&digest(&SHA256, &content).as_ref()[..12]);
         // Quoted base64url is always a header value.
         let etag = HeaderValue::from_str(&format!("\"{hash}\""))
@@ -295,7 +296,7 @@ fn accepts(request: &HeaderMap, encoding: &str) -> bool {
 }
 
 /// Whether the client has this very content (RFC 9110 §13.1.2).
-fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(crate) fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
     list(request, &header::IF_NONE_MATCH).any(|known| {
         known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes()
     })

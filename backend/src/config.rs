@@ -57,6 +57,8 @@ pub struct Config {
     pub registration: Registration,
     /// How often somebody may try.
     pub limits: Limits,
+    /// Where what happens is counted.
+    pub metrics: Metrics,
     /// What the log looks like.
     pub log: Log,
 }
@@ -118,6 +120,13 @@ pub struct Limits {
     pub scale: f64,
 }
 
+/// `metrics.…`
+#[derive(Debug, Clone, Copy)]
+pub struct Metrics {
+    /// The address to bind for them alone; without it, nobody can read them.
+    pub listen: Option<SocketAddr>,
+}
+
 /// `log.…`
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -149,7 +158,11 @@ impl Config {
     ///
     /// [`ConfigErrors`] names everything that is wrong.
     pub fn of_program(values: &[(String, String)]) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        Self::read(Settings::of_program(values), None)
+        let (config, mut warnings) = Self::read(Settings::of_program(values), None)?;
+        if config.metrics.listen.is_some() {
+            warnings.push(Warning::MetricsMounted);
+        }
+        Ok((config, warnings))
     }
 
     fn read(
@@ -202,6 +215,9 @@ impl Config {
             limits: Limits {
                 scale: settings.get("limits.scale", values::scale),
             },
+            metrics: Metrics {
+                listen: settings.find("metrics.listen", |text| text.parse().ok()),
+            },
             log: Log {
                 format: settings.find("log.format", values::log_format),
                 level: settings.get("log.level", values::log_level),
@@ -215,6 +231,11 @@ impl Config {
         }
         if let Some(url) = config.public_url.clone().filter(|url| !url.is_https()) {
             settings.warnings.push(Warning::PlainHttp { url });
+        }
+        // Not refused, as `server.listen` is: there is nobody's data in them and nothing to do there,
+        // and a Prometheus in another container has no other way.
+        if let Some(listen) = config.metrics.listen.filter(|listen| is_exposed(*listen)) {
+            settings.warnings.push(Warning::MetricsExposed { listen });
         }
         if config.public_url.is_some() && !config.dev.extra_origins.is_empty() {
             let key = "dev.extra_origins";
@@ -264,7 +285,13 @@ impl Config {
         }
 
         let listen = self.server.listen;
-        if self.public_url.is_none() && !listen.ip().to_canonical().is_loopback() {
+        if self.metrics.listen.is_some_and(|own| collide(own, listen)) {
+            let origin = settings.take_origin("metrics.listen");
+            settings
+                .errors
+                .push(ConfigError::MetricsNotApart { listen, origin });
+        }
+        if self.public_url.is_none() && is_exposed(listen) {
             let origin = settings.take_origin("server.listen");
             settings
                 .errors
@@ -335,6 +362,19 @@ fn locations(settings: &mut Settings, public_url: Option<&PublicUrl>) -> Locatio
             settings.refuse("token.header_name", &name);
             locations
         })
+}
+
+/// Whether other machines can reach it.
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+/// Whether two addresses cannot both be listened on. Port 0 is any that is free.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port()
+        && one.port() != 0
+        && (ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     limits::Limited,
     password::HashError,
     sessions::{GateError, IssueError, RefreshError, SignInError},
-    store::StoreError,
+    store::{self, StoreError},
 };
 
 /// How long to wait where nothing better is known.
@@ -24,27 +24,27 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "the document is made of the types alone")]
 pub(crate) enum BodyProblems {
-    #[response(status = 400, description = "Not JSON", content_type = CONTENT_TYPE)]
-    Malformed(#[to_schema] Problem),
-    #[response(status = 413, description = "Too large", content_type = CONTENT_TYPE)]
-    TooLarge(#[to_schema] Problem),
-    #[response(status = 415, description = "Not application/json", content_type = CONTENT_TYPE)]
-    MediaType(#[to_schema] Problem),
-    #[response(status = 422, description = "Some fields do not hold", content_type = CONTENT_TYPE)]
-    Fields(#[to_schema] Problem),
+    #[response(status = 400, description = "Not JSON: `malformed_json`", content_type = CONTENT_TYPE)]
+    Malformed(Problem),
+    #[response(status = 413, description = "More than 16 KiB: `body_too_large`", content_type = CONTENT_TYPE)]
+    TooLarge(Problem),
+    #[response(status = 415, description = "Not `application/json`: `unsupported_media_type`", content_type = CONTENT_TYPE)]
+    MediaType(Problem),
+    #[response(status = 422, description = "Some members do not hold: `validation_failed`, and each of them in `errors`", content_type = CONTENT_TYPE)]
+    Fields(Problem),
 }
 
 /// What every path that reads the database may answer.
 #[derive(utoipa::IntoResponses)]
-#[response(status = 503, description = "Overloaded, or the database is away", content_type = CONTENT_TYPE)]
+#[response(status = 503, description = "`overloaded`, or the database is away: `unavailable`", content_type = CONTENT_TYPE)]
 #[expect(dead_code, reason = "the document is made of the types alone")]
-pub(crate) struct Unavailable(#[to_schema] Problem);
+pub(crate) struct Unavailable(Problem);
 
 /// What every path may answer that wants an access token.
 #[derive(utoipa::IntoResponses)]
-#[response(status = 401, description = "No acceptable token", content_type = CONTENT_TYPE)]
+#[response(status = 401, description = "No acceptable token: `token_missing`, `token_invalid`, `token_expired` or `token_revoked`", content_type = CONTENT_TYPE)]
 #[expect(dead_code, reason = "the document is made of the types alone")]
-pub(crate) struct Unauthorized(#[to_schema] Problem);
+pub(crate) struct Unauthorized(Problem);
 
 /// Everything that can go wrong with a request.
 #[derive(Debug, thiserror::Error)]
@@ -284,7 +284,14 @@ fn internal() -> Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (problem, challenge) = self.problem();
-        answer(&self, problem, &challenge)
+        let mut response = answer(&self, problem, &challenge);
+        // To be counted on the way out. What a guard met is counted where it asked.
+        if !matches!(self, Self::Guard(_))
+            && let Some(fault) = store::fault(&self)
+        {
+            response.extensions_mut().insert(fault);
+        }
+        response
     }
 }
 

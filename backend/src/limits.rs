@@ -9,7 +9,10 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -169,12 +172,24 @@ impl Limits {
     pub fn refresh(&self, account: AccountId) -> Result<(), Limited> {
         self.refresh_account.take(&account, self.clock.monotonic())
     }
+
+    /// How many attempts each limit has refused.
+    pub fn refused(&self) -> [(&'static str, u64); 5] {
+        [
+            ("sign_in_account", self.sign_in_account.refused()),
+            ("sign_in_address", self.sign_in_address.refused()),
+            ("register_address", self.register_address.refused()),
+            ("register_mailbox", self.register_mailbox.refused()),
+            ("refresh_account", self.refresh_account.refused()),
+        ]
+    }
 }
 
 #[derive(Debug)]
 struct Buckets<K> {
     quota: Quota,
-    buckets: Mutex<HashMap<K, Bucket>>,
+    by_key: Mutex<HashMap<K, Bucket>>,
+    refused: AtomicU64,
 }
 
 /// How full a bucket was, and when.
@@ -192,8 +207,13 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
                 every: Duration::try_from_secs_f64(quota.every.as_secs_f64() / scale)
                     .unwrap_or(Duration::MAX),
             },
-            buckets: Mutex::default(),
+            by_key: Mutex::default(),
+            refused: AtomicU64::new(0),
         }
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn level(&self, bucket: Bucket, now: Duration) -> f64 {
@@ -207,12 +227,13 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     }
 
     fn take(&self, key: &K, now: Duration) -> Result<(), Limited> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let level = buckets
             .get(key)
             .map_or(0.0, |bucket| self.level(*bucket, now));
         if level + 1.0 > self.quota.burst + ROUNDING {
             let wait = (level + 1.0 - self.quota.burst) * self.quota.every.as_secs_f64();
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Limited {
                 retry_after: Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX),
             });
@@ -231,7 +252,7 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     }
 
     fn give_back(&self, key: &K) {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.get_mut(key) {
             bucket.level = (bucket.level - 1.0).max(0.0);
         }
@@ -417,7 +438,7 @@ mod tests {
         }
 
         assert!(buckets.take(&0, Duration::ZERO).is_err());
-        assert!(buckets.buckets.lock().unwrap().len() <= MAX_BUCKETS);
+        assert!(buckets.by_key.lock().unwrap().len() <= MAX_BUCKETS);
     }
 
     proptest! {

@@ -7,7 +7,6 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
     extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -25,8 +24,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    accounts, answer::problem_response, app::App, error::Error, extract::ClientAddress,
-    guard::Location, health, keys, rng, server::Peer, sessions,
+    accounts, answer::problem_response, app::App, docs, error::Error, extract::ClientAddress,
+    guard::Location, health, keys, metrics, rng, server::Peer, sessions,
 };
 
 /// How long a request may take in all; every wait inside is shorter.
@@ -45,8 +44,7 @@ const PERMISSIONS: &str = "accelerometer=(), browsing-topics=(), camera=(), disp
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Countersign",
-        description = "User authentication with JSON Web Tokens. Every error is a problem (RFC 9457)."
+        title = "Countersign"
     ),
     modifiers(&Credentials),
 )]
@@ -93,20 +91,30 @@ pub fn router(app: App) -> Router {
     for page in routes::pages::ALL {
         router = router.route(page, get(page_of_the_application));
     }
-    layered(router.fallback(elsewhere), &app).with_state(app)
+    measured(router.fallback(elsewhere), &app).with_state(app)
 }
 
 /// The API alone, without pages and without an answer to unknown paths; served as [`router`] is.
 pub fn api_router(app: App) -> Router {
-    layered(described_api(), &app).with_state(app)
+    measured(described_api(), &app).with_state(app)
 }
 
-/// The API, and the document that describes it.
+/// What is counted, for a listener of its own.
+pub(crate) fn metrics_router(app: App) -> Router {
+    let router = metrics::http::router().fallback(async || Error::NotFound);
+    layered(router, &app).with_state(app)
+}
+
+/// The API, the document that describes it, and the page that shows the document.
 fn described_api() -> Router<App> {
     let (api, document) = api().split_for_parts();
-    let document = document.to_json().map(Bytes::from).unwrap_or_default();
-    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], document);
-    api.route(routes::OPENAPI, get(openapi))
+    api.merge(docs::http::router(document))
+}
+
+/// What every request passes, and is counted by. Outermost, so that nothing is missed.
+fn measured(router: Router<App>, app: &App) -> Router<App> {
+    let measure = middleware::from_fn_with_state(app.clone(), metrics::http::measure);
+    layered(router, app).layer(measure)
 }
 
 /// What every request passes.
@@ -196,7 +204,7 @@ async fn identify(State(app): State<App>, mut request: Request, next: Next) -> R
     });
 
     // A fault of ours names its request, which is how the log is searched for its cause.
-    if let Some(problem) = response.extensions_mut().remove::<Problem>()
+    if let Some(problem) = response.extensions().get::<Problem>().cloned()
         && problem.code == ProblemCode::InternalError
     {
         let request_id = id.to_str().ok().map(str::to_owned);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PasswordRules, secret::Password, sessions::RefreshDelivery};
 
-/// `POST /auth/register`.
+/// Who registers, to `POST /auth/register`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -12,10 +12,10 @@ pub struct RegisterRequest {
     /// The address that names the account.
     #[cfg_attr(feature = "openapi", schema(example = "ada@example.com"))]
     pub email: String,
-    /// The password, see [`PasswordRules`].
+    /// Its password, by the rules that `GET /auth/config` tells.
     #[cfg_attr(
         feature = "openapi",
-        schema(example = "violet tractor sings 47 lullabies")
+        schema(value_type = String, example = "violet tractor sings 47 lullabies")
     )]
     pub password: Password,
     /// How the refresh token is delivered.
@@ -23,7 +23,7 @@ pub struct RegisterRequest {
     pub refresh: RefreshDelivery,
 }
 
-/// `GET /auth/me`: the account of the presented token.
+/// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Account {
@@ -31,15 +31,19 @@ pub struct Account {
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// The address as it was typed.
+    #[cfg_attr(feature = "openapi", schema(example = "ada@example.com"))]
     pub email: String,
     /// Whether the address was confirmed.
     pub email_verified: bool,
-    /// RFC 3339, UTC.
-    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    /// When it was made. RFC 3339, UTC.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(format = "date-time", example = "2026-01-01T12:00:00Z")
+    )]
     pub created_at: String,
 }
 
-/// `GET /auth/config`: what a page needs to know before anyone signs in.
+/// What a page needs to know before anyone signs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthConfig {

@@ -136,15 +136,25 @@ impl<'de> Deserialize<'de> for ProblemCode {
 pub struct Problem {
     /// `urn:countersign:problem:<code>`.
     #[serde(rename = "type")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "urn:countersign:problem:token_expired")
+    )]
     pub kind: String,
     /// Short and fixed by the code.
+    #[cfg_attr(feature = "openapi", schema(example = "Token expired"))]
     pub title: String,
     /// The HTTP status, repeated.
+    #[cfg_attr(feature = "openapi", schema(example = 401))]
     pub status: u16,
     /// For people: what, why, and what to do.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "This access token has expired. Refresh it, or sign in again.")
+    )]
     pub detail: String,
-    /// For programs.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    /// For programs: one of a closed list, to which a newer version may add.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "token_expired"))]
     pub code: ProblemCode,
     /// One entry a field that does not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,9 +206,14 @@ pub struct FieldProblem {
     /// Where, as a JSON pointer (RFC 6901) into the request.
     #[cfg_attr(feature = "openapi", schema(example = "/password"))]
     pub pointer: String,
-    /// For programs, such as `password_too_short`.
+    /// For programs.
+    #[cfg_attr(feature = "openapi", schema(example = "password_too_short"))]
     pub code: String,
     /// For people.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "This has 8 characters; 15 are needed.")
+    )]
     pub detail: String,
 }
 

@@ -28,11 +28,20 @@ pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 /// `GET`: the OpenAPI 3.1 document of all of the above.
 pub const OPENAPI: &str = "/openapi.json";
+/// `GET`: a page to read it.
+pub const DOCS: &str = "/docs";
+/// `GET`: what that page looks like.
+pub const DOCS_STYLE: &str = "/docs/style.css";
+/// `GET`: numbers for Prometheus, on a listener of their own and never on that of all others.
+pub const METRICS: &str = "/metrics";
 
-/// Every path of the HTTP surface, the pages apart.
-pub const ALL: [&str; 14] = [
+/// Paths that are in no OpenAPI document: that itself, and how it is shown.
+pub const UNDESCRIBED: [&str; 3] = [OPENAPI, DOCS, DOCS_STYLE];
+
+/// Every path of the HTTP surface, the pages and [`METRICS`] apart.
+pub const ALL: [&str; 16] = [
     SIGN_IN, CONFIG, REGISTER, REFRESH, LOGOUT, LOGOUT_ALL, SESSIONS, SESSION, ME, PROTECTED, JWKS,
-    HEALTHZ, READYZ, OPENAPI,
+    HEALTHZ, READYZ, OPENAPI, DOCS, DOCS_STYLE,
 ];
 
 /// [`SESSION`] of an id.

@@ -141,8 +141,10 @@ impl EmailError {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PasswordRules {
     /// At least this many characters.
+    #[cfg_attr(feature = "openapi", schema(example = 15))]
     pub min_length: usize,
     /// At most this many characters.
+    #[cfg_attr(feature = "openapi", schema(example = 256))]
     pub max_length: usize,
 }
 

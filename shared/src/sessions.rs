@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::{Password, Token};
 
-/// `POST /auth`.
+/// Who signs in, to `POST /auth`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -15,7 +15,7 @@ pub struct SignInRequest {
     /// Its password; any length is checked.
     #[cfg_attr(
         feature = "openapi",
-        schema(example = "violet tractor sings 47 lullabies")
+        schema(value_type = String, example = "violet tractor sings 47 lullabies")
     )]
     pub password: Password,
     /// How the refresh token is delivered.
@@ -42,15 +42,19 @@ pub enum RefreshDelivery {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenResponse {
     /// A JWT (RFC 9068), to be sent as `Authorization: Bearer …`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOi…"))]
     pub access_token: Token,
     /// Always `Bearer`.
     pub token_type: TokenType,
     /// Seconds until the access token expires.
+    #[cfg_attr(feature = "openapi", schema(example = 900))]
     pub expires_in: u64,
     /// What the next access token is got with; only where it is delivered in the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "n0QhCkCEWRZtXjpq2zSZ4pDyHlsUqcPSqHyUDiaSO3k"))]
     pub refresh_token: Option<Token>,
     /// Seconds until the refresh token expires, unless it is used before.
+    #[cfg_attr(feature = "openapi", schema(example = 2_592_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_in: Option<u64>,
 }
@@ -63,26 +67,28 @@ pub enum TokenType {
     Bearer,
 }
 
-/// `POST /auth/refresh`; without a body the cookie is taken.
+/// The token to swap, to `POST /auth/refresh`; without a body the cookie is taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
     /// The refresh token of the last answer.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "n0QhCkCEWRZtXjpq2zSZ4pDyHlsUqcPSqHyUDiaSO3k"))]
     pub refresh_token: Token,
 }
 
-/// `POST /auth/logout` and `POST /auth/logout-all`; the body is optional.
+/// What ends, to `POST /auth/logout` and `POST /auth/logout-all`; the body is optional.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogoutRequest {
     /// Names the session where no access token is presented, or none that still holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "n0QhCkCEWRZtXjpq2zSZ4pDyHlsUqcPSqHyUDiaSO3k"))]
     pub refresh_token: Option<Token>,
 }
 
-/// `GET /auth/sessions`: the live sessions of the account, the last used first.
+/// The live sessions of an account, the last used first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionsResponse {
@@ -98,12 +104,24 @@ pub struct Session {
     #[cfg_attr(feature = "openapi", schema(format = "uuid"))]
     pub id: String,
     /// When it began. RFC 3339, UTC.
-    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(format = "date-time", example = "2026-01-01T12:00:00Z")
+    )]
     pub created_at: String,
     /// When a token of it was last issued. RFC 3339, UTC.
-    #[cfg_attr(feature = "openapi", schema(format = "date-time"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(format = "date-time", example = "2026-01-02T09:30:00Z")
+    )]
     pub last_used_at: String,
     /// The `User-Agent` that signed in, as far as it was kept.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(
+            example = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0"
+        )
+    )]
     pub user_agent: Option<String>,
     /// The same in plain words, where it was understood.
     #[serde(default)]
@@ -113,7 +131,7 @@ pub struct Session {
     pub current: bool,
 }
 
-/// `GET /protected` and `POST /protected`.
+/// A greeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {

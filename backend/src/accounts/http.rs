@@ -62,9 +62,9 @@ async fn config(State(app): State<App>) -> impl IntoResponse {
     responses(
         (status = 201, description = "The account is made and signed in", body = TokenResponse),
         BodyProblems,
-        (status = 403, description = "Registration is closed", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The address is taken", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many registrations", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Only the operator makes accounts: `registration_closed`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The address has an account: `email_taken`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many registrations: `rate_limited`", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]

@@ -8,6 +8,7 @@ use countersign_types::{Email, EmailError, Password, PasswordError, PasswordRule
 use crate::{
     app::App,
     limits::{AddressPrefix, Limited},
+    metrics::RegisterOutcome,
     password::{self, HashError, PasswordHash},
     rng,
     sessions::{self, IssueError, Issued, Opening},
@@ -124,6 +125,26 @@ pub enum RegisterError {
 ///
 /// [`RegisterError`] says why there is no new account.
 pub async fn register(
+    app: &App,
+    new: NewAccount,
+    from: AddressPrefix,
+    opening: &Opening,
+) -> Result<Issued, RegisterError> {
+    let registered = try_register(app, new, from, opening).await;
+    app.metrics.registration(match &registered {
+        Ok(_) => RegisterOutcome::Success,
+        Err(RegisterError::EmailTaken) => RegisterOutcome::EmailTaken,
+        Err(RegisterError::Closed) => RegisterOutcome::Closed,
+        Err(RegisterError::Limited(_)) => RegisterOutcome::Limited,
+        Err(RegisterError::Hash(HashError::Overloaded)) => RegisterOutcome::Overloaded,
+        Err(RegisterError::Hash(_) | RegisterError::Store(_) | RegisterError::Issue(_)) => {
+            RegisterOutcome::Failed
+        }
+    });
+    registered
+}
+
+async fn try_register(
     app: &App,
     new: NewAccount,
     from: AddressPrefix,

@@ -8,6 +8,8 @@ use std::{
     net::SocketAddr,
 };
 
+use countersign_types::routes;
+
 use super::say;
 use crate::{
     accounts::Registration,
@@ -19,6 +21,7 @@ use crate::{
 /// The facts of a start.
 struct Facts<'a> {
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     public_url: Option<&'a str>,
     data_dir: String,
     database: String,
@@ -29,8 +32,11 @@ struct Facts<'a> {
 }
 
 /// Says where everything is.
-pub(super) fn show(config: &Config, app: &App, address: SocketAddr) {
-    let facts = Facts::of(config, app, address);
+pub(super) fn show(config: &Config, app: &App, address: SocketAddr, metrics: Option<SocketAddr>) {
+    let facts = Facts {
+        metrics,
+        ..Facts::of(config, app, address)
+    };
     if io::stderr().is_terminal() && telemetry::format(&config.log) == LogFormat::Pretty {
         say(facts.overview());
     } else {
@@ -48,6 +54,7 @@ impl<'a> Facts<'a> {
         };
         Self {
             address,
+            metrics: None,
             public_url: config
                 .public_url
                 .as_ref()
@@ -74,7 +81,10 @@ impl<'a> Facts<'a> {
                 format!("http://{}", self.address),
             ),
         };
-        let mut lines = vec![("Data folder", self.data_dir.clone())];
+        let mut lines = vec![
+            ("API", format!("{url}{}", routes::DOCS)),
+            ("Data folder", self.data_dir.clone()),
+        ];
         if self.public_url.is_some() {
             lines.push(("Listens on", self.address.to_string()));
         }
@@ -89,6 +99,9 @@ impl<'a> Facts<'a> {
                 Registration::Closed => "closed: countersign user create --email E".to_owned(),
             },
         ));
+        if let Some(address) = self.metrics {
+            lines.push(("Metrics", format!("http://{address}{}", routes::METRICS)));
+        }
         if !self.pages {
             lines.push(("Pages", "not built: cargo xtask serve".to_owned()));
         }
@@ -122,6 +135,9 @@ impl<'a> Facts<'a> {
             public_url = self.public_url,
             "ready"
         );
+        if let Some(address) = self.metrics {
+            tracing::info!(metrics = %address, "listening for whoever reads metrics");
+        }
         // Tests and supervisors wait for this one.
         tracing::info!(address = %self.address, "listening");
     }
@@ -134,6 +150,7 @@ mod tests {
     fn facts() -> Facts<'static> {
         Facts {
             address: "127.0.0.1:3000".parse().unwrap(),
+            metrics: None,
             public_url: None,
             data_dir: "./data".to_owned(),
             database: "./data/countersign.db".to_owned(),
@@ -154,6 +171,7 @@ mod tests {
 
         ➜  http://127.0.0.1:3000
 
+        API           http://127.0.0.1:3000/docs
         Data folder   ./data
         Database      ./data/countersign.db
         Signing key   ES256 (created)
@@ -171,6 +189,7 @@ mod tests {
             registration: Registration::Closed,
             key: "loaded",
             pages: true,
+            metrics: Some("127.0.0.1:9464".parse().unwrap()),
             ..facts()
         }
         .overview();
@@ -181,11 +200,13 @@ mod tests {
 
         ➜  https://auth.example.com
 
+        API           https://auth.example.com/docs
         Data folder   ./data
         Listens on    127.0.0.1:3000
         Database      ./data/countersign.db
         Signing key   ES256 (loaded)
         Registration  closed: countersign user create --email E
+        Metrics       http://127.0.0.1:9464/metrics
 
         Stop with Ctrl-C.
         ");

@@ -6,24 +6,52 @@ use std::{
     net::SocketAddr,
 };
 
+/// The key of an address, and how somebody chooses another port for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Listener {
+    Server,
+    Metrics,
+}
+
+impl Listener {
+    fn other(self, address: SocketAddr) -> String {
+        let other = address.port().checked_add(1).unwrap_or(3000);
+        match self {
+            Self::Server => format!("countersign serve --port {other}"),
+            Self::Metrics => format!(
+                "set metrics.listen to another, such as {}",
+                SocketAddr::new(address.ip(), other)
+            ),
+        }
+    }
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Server => "server.listen",
+            Self::Metrics => "metrics.listen",
+        }
+    }
+}
+
 /// The error, with who is in the way and what to do.
-pub(super) fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
+pub(super) fn explain(listener: Listener, address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let key = listener.key();
     let port = address.port();
     match error.kind() {
         ErrorKind::AddrInUse => {
             let holder = holder(port).map_or_else(String::new, |Holder { pid, name }| {
                 format!(" (by pid {pid}, `{name}`)")
             });
-            let other = port.checked_add(1).unwrap_or(3000);
-            anyhow::anyhow!("port {port} is in use{holder}: countersign serve --port {other}")
+            let other = listener.other(address);
+            anyhow::anyhow!("port {port} of {key} is in use{holder}: {other}")
         }
         ErrorKind::PermissionDenied => anyhow::Error::new(error).context(format!(
-            "cannot listen on {address}: ports below 1024 need a right; try --port 3000 behind a proxy"
+            "cannot listen on {address} ({key}): ports below 1024 need a right; take a higher one"
         )),
         ErrorKind::AddrNotAvailable => anyhow::Error::new(error).context(format!(
-            "cannot listen on {address}: this machine does not have this address"
+            "cannot listen on {address} ({key}): this machine does not have this address"
         )),
-        _ => anyhow::Error::new(error).context(format!("cannot listen on {address}")),
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {address} ({key})")),
     }
 }
 
@@ -92,10 +120,10 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let refused = TcpListener::bind(address).unwrap_err();
 
-        let text = explain(address, refused).to_string();
+        let text = explain(Listener::Server, address, refused).to_string();
 
         let (port, pid) = (address.port(), std::process::id());
-        let start = format!("port {port} is in use (by pid {pid}, `");
+        let start = format!("port {port} of server.listen is in use (by pid {pid}, `");
         assert!(text.starts_with(&start), "{text}");
         assert!(
             text.ends_with(&format!("`): countersign serve --port {}", port + 1)),

@@ -1,6 +1,6 @@
 //! `countersign serve`
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, banner, load, port};
+use super::{Failure, banner, load, port, port::Listener};
 use crate::{
     app::App,
     clock::SystemClock,
@@ -22,6 +22,14 @@ use crate::{
 
 /// Ended by a second signal, before the drain was over: 128 + SIGINT, as shells count.
 const INTERRUPTED: i32 = 130;
+
+/// What the connections of those take who read the metrics: few, and their answers are small.
+const OF_METRICS: Limits = Limits {
+    connections: 16,
+    head: Duration::from_secs(10),
+    stalled: Duration::from_secs(35),
+    drain: Duration::from_secs(1),
+};
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
@@ -58,28 +66,46 @@ async fn serve(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let listener = bind(config.server.listen).await?;
-    let address = listener
-        .local_addr()
-        .context("the address that was bound is not known")?;
+    let (listener, address) = bind(Listener::Server, config.server.listen).await?;
+    let metrics = match config.metrics.listen {
+        Some(address) => Some(bind(Listener::Metrics, address).await?),
+        None => None,
+    };
     let app = App::open(config, Arc::new(SystemClock::new()), address.port()).await?;
 
     let shutdown = CancellationToken::new();
     let signals = Signals::new().context("signals cannot be received")?;
     tokio::spawn(signals.stop(shutdown.clone()));
     app.keep_swept();
-    banner::show(config, &app, address);
+    let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+    banner::show(config, &app, address, metrics_address);
 
-    server::run(listener, router(app.clone()), shutdown, Limits::default()).await;
+    let drained = CancellationToken::new();
+    let serve = async {
+        server::run(listener, router(app.clone()), shutdown, Limits::default()).await;
+        drained.cancel();
+    };
+    let count = async {
+        if let Some((listener, _)) = metrics {
+            // To the end of the drain, which is worth watching.
+            server::run(listener, app.metrics(), drained.clone(), OF_METRICS).await;
+        }
+    };
+    tokio::join!(serve, count);
     app.db.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+/// Listens, and says where: the system chooses, where the port is 0.
+async fn bind(of: Listener, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
         .await
-        .map_err(|error| port::explain(address, error))
+        .map_err(|error| port::explain(of, address, error))?;
+    let address = listener
+        .local_addr()
+        .context("the address that was bound is not known")?;
+    Ok((listener, address))
 }
 
 /// What ends the server: Ctrl-C, or a supervisor.

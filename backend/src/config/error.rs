@@ -138,6 +138,17 @@ pub enum ConfigError {
         /// Who chose it.
         origin: Origin,
     },
+    /// Metrics where everybody is served.
+    #[error(
+        "`metrics.listen` is where `server.listen` is ({listen}); what is counted is never served \
+         there\n  choose another port, such as 9464{origin}"
+    )]
+    MetricsNotApart {
+        /// The address of the server.
+        listen: SocketAddr,
+        /// Who chose that of the metrics.
+        origin: Origin,
+    },
 }
 
 fn but_found(found: Option<&str>) -> String {
@@ -166,6 +177,21 @@ pub enum Warning {
         /// The origin.
         url: PublicUrl,
     },
+    /// Metrics for everybody.
+    #[error(
+        "metrics.listen is {listen}, which other machines can reach: whoever does can read how many \
+         people sign in and what fails. Let only your monitoring get there"
+    )]
+    MetricsExposed {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// Metrics of an application, which opens its listeners itself.
+    #[error(
+        "metrics.listen does nothing in an application that mounts Countersign: serve \
+         `Countersign::metrics()` where your monitoring reaches it"
+    )]
+    MetricsMounted,
     /// A key of development in production.
     #[error("{key} is for development and does nothing beside public_url")]
     OfDevelopment {

@@ -263,6 +263,14 @@ pub(super) const ALL: &[Key] = &[
         meaning: "multiplies every rate limit",
     },
     Key {
+        name: "metrics.listen",
+        kind: Kind::Text,
+        expected: "an address and a port such as `127.0.0.1:9464` or `[::1]:9464`",
+        fallback: Derived("none"),
+        flag: None,
+        meaning: "where Prometheus reads /metrics, and nothing else is served",
+    },
+    Key {
         name: "log.format",
         kind: Kind::Text,
         expected: "`pretty` or `json`",

@@ -84,6 +84,7 @@ fn nothing_at_all_is_a_development_configuration() {
     assert!(config.public_url.is_none() && config.master_key.is_none());
     assert!(config.database_url.is_none() && config.token.secret.is_none());
     assert!(config.server.trusted_proxies.is_empty() && config.log.format.is_none());
+    assert!(config.metrics.listen.is_none());
     assert_eq!(config.issuer(4000), "http://127.0.0.1:4000");
     assert_eq!(config.audience(4000), "http://127.0.0.1:4000");
 }
@@ -147,6 +148,9 @@ fn file_can_say_everything() {
 
             [limits]
             scale = 1000
+
+            [metrics]
+            listen = "[::1]:9464"
 
             [log]
             format = "json"
@@ -235,6 +239,11 @@ fn file_can_say_everything() {
         registration: Open,
         limits: Limits {
             scale: 1000.0,
+        },
+        metrics: Metrics {
+            listen: Some(
+                [::1]:9464,
+            ),
         },
         log: Log {
             format: Some(
@@ -798,6 +807,58 @@ fn address_that_others_reach_needs_a_public_url() {
 }
 
 #[test]
+fn metrics_that_others_reach_are_a_warning_and_no_error() {
+    for (listen, count) in [
+        ("127.0.0.1:9464", 0),
+        ("[::1]:9464", 0),
+        ("0.0.0.0:9464", 1),
+        ("[::ffff:192.0.2.1]:9464", 1),
+    ] {
+        let warnings = Operator::new()
+            .sets("COUNTERSIGN_METRICS__LISTEN", listen)
+            .warnings();
+        assert_eq!(warnings.len(), count, "{listen}");
+    }
+    let warnings = Operator::new()
+        .sets("COUNTERSIGN_METRICS__LISTEN", "0.0.0.0:9464")
+        .warnings();
+    assert_snapshot!(warnings.join("\n"), @"metrics.listen is 0.0.0.0:9464, which other machines can reach: whoever does can read how many people sign in and what fails. Let only your monitoring get there");
+}
+
+#[test]
+fn program_is_told_that_it_serves_the_metrics_itself() {
+    let values = [("metrics.listen".to_owned(), "127.0.0.1:9464".to_owned())];
+
+    let (_, warnings) = Config::of_program(&values).unwrap();
+
+    assert_eq!(warnings, [Warning::MetricsMounted]);
+}
+
+#[test]
+fn metrics_are_never_where_everybody_is_served() {
+    let with = |metrics: &str, server: &str| {
+        Operator::new()
+            .sets("COUNTERSIGN_METRICS__LISTEN", metrics)
+            .sets("COUNTERSIGN_SERVER__LISTEN", server)
+    };
+    for (metrics, server) in [
+        ("127.0.0.1:3000", "127.0.0.1:3000"),
+        ("0.0.0.0:3000", "127.0.0.1:3000"),
+        ("[::ffff:127.0.0.1]:3000", "127.0.0.1:3000"),
+    ] {
+        let errors = with(metrics, server).errors();
+        assert!(errors.starts_with("`metrics.listen` is where"), "{errors}");
+    }
+    with("127.0.0.1:0", "127.0.0.1:0").config();
+    with("127.0.0.2:3000", "127.0.0.1:3000").config();
+    assert_snapshot!(with("127.0.0.1:3000", "127.0.0.1:3000").errors(), @r"
+    `metrics.listen` is where `server.listen` is (127.0.0.1:3000); what is counted is never served there
+      choose another port, such as 9464
+     --> the variable COUNTERSIGN_METRICS__LISTEN
+    ");
+}
+
+#[test]
 fn key_of_development_is_told_to_do_nothing_in_production() {
     let origins = (
         "COUNTERSIGN_DEV__EXTRA_ORIGINS",
@@ -865,6 +926,7 @@ fn help_lists_every_key() {
     password.min_length     the fewest characters of a new password [15]
     registration            who may create an account [open without public_url, closed with it]
     limits.scale            multiplies every rate limit [1.0]
+    metrics.listen          where Prometheus reads /metrics, and nothing else is served [none]
     log.format              how log lines look [pretty on a terminal, else json]
     log.level               what is logged: off, error, warn, info, debug or trace [info]
     "#);

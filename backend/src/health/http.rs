@@ -20,7 +20,7 @@ struct Health {
     status: &'static str,
 }
 
-/// The process lives; nothing else is looked at.
+/// Says that the process lives; nothing else is looked at.
 #[utoipa::path(
     get,
     path = routes::HEALTHZ,
@@ -31,14 +31,14 @@ async fn healthz() -> impl IntoResponse {
     NoStore(Health { status: "ok" })
 }
 
-/// Requests can be served: the database answers.
+/// Says whether requests can be served: the database answers.
 #[utoipa::path(
     get,
     path = routes::READYZ,
     tag = "health",
     responses(
-        (status = 200, description = "Requests can be served", body = Health),
-        (status = 503, description = "They cannot", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Requests can be served", body = Health, example = json!({ "status": "ready" })),
+        (status = 503, description = "They cannot: `unavailable`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 async fn readyz(State(app): State<App>) -> Result<impl IntoResponse, Error> {

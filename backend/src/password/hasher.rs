@@ -9,6 +9,7 @@ use std::{
     num::NonZero,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -94,6 +95,31 @@ enum Job {
 pub struct Hasher {
     queue: SyncSender<Job>,
     dummy: Arc<PasswordHash>,
+    counts: Arc<Counts>,
+}
+
+/// How much is going on.
+#[derive(Debug, Default)]
+struct Counts {
+    threads: usize,
+    waiting: AtomicUsize,
+    running: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// How much is going on at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// How many passwords can be hashed at once.
+    pub threads: usize,
+    /// How many can wait.
+    pub queue: usize,
+    /// How many are hashed.
+    pub running: usize,
+    /// How many wait.
+    pub waiting: usize,
+    /// How many were refused so far, since too many waited.
+    pub refused: u64,
 }
 
 impl fmt::Debug for Hasher {
@@ -112,11 +138,15 @@ impl Hasher {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (queue, jobs) = sync_channel(threads * QUEUE_PER_THREAD);
         let jobs = Arc::new(Mutex::new(jobs));
+        let counts = Arc::new(Counts {
+            threads,
+            ..Counts::default()
+        });
         for number in 0..threads {
-            let jobs = Arc::clone(&jobs);
+            let (jobs, counts) = (Arc::clone(&jobs), Arc::clone(&counts));
             thread::Builder::new()
                 .name(format!("argon2-{number}"))
-                .spawn(move || work(&jobs))?;
+                .spawn(move || work(&jobs, &counts))?;
         }
         // Made from today's parameters and bytes that nobody knows: checking against it takes as
         // long as against a real one, and never succeeds.
@@ -125,7 +155,20 @@ impl Hasher {
         Ok(Self {
             queue,
             dummy: Arc::new(dummy),
+            counts,
         })
+    }
+
+    /// How much is going on now.
+    pub fn load(&self) -> Load {
+        let counts = &self.counts;
+        Load {
+            threads: counts.threads,
+            queue: counts.threads * QUEUE_PER_THREAD,
+            running: counts.running.load(Ordering::Relaxed),
+            waiting: counts.waiting.load(Ordering::Relaxed),
+            refused: counts.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// What to verify against where there is no account, so that the answer takes as long.
@@ -157,9 +200,17 @@ impl Hasher {
     }
 
     fn send(&self, job: Job) -> Result<(), HashError> {
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => HashError::Overloaded,
-            TrySendError::Disconnected(_) => HashError::Stopped,
+        // Before it is sent, so that nobody takes it away first.
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(job).map_err(|error| {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => {
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    HashError::Overloaded
+                }
+                TrySendError::Disconnected(_) => HashError::Stopped,
+            }
         })
     }
 }
@@ -169,21 +220,29 @@ fn normalised(password: &str) -> Zeroizing<String> {
     Zeroizing::new(nfc(password))
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(jobs: &Mutex<Receiver<Job>>, counts: &Counts) {
     let mut memory = Vec::new();
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        counts.running.fetch_add(1, Ordering::Relaxed);
+        counts.waiting.fetch_sub(1, Ordering::Relaxed);
         // That nobody waits for an answer any more is no matter here, so `send` may fail.
         match job {
-            Ok(Job::Hash(_, answer)) if answer.is_closed() => {}
-            Ok(Job::Hash(password, answer)) => {
-                drop(answer.send(hash(&mut memory, &password)));
+            Job::Hash(password, answer) => {
+                let hashed = (!answer.is_closed()).then(|| hash(&mut memory, &password));
+                counts.running.fetch_sub(1, Ordering::Relaxed);
+                if let Some(hashed) = hashed {
+                    drop(answer.send(hashed));
+                }
             }
-            Ok(Job::Verify(_, _, answer)) if answer.is_closed() => {}
-            Ok(Job::Verify(password, hash, answer)) => {
-                drop(answer.send(verify(&mut memory, &password, &hash)));
+            Job::Verify(password, hash, answer) => {
+                let verified = (!answer.is_closed()).then(|| verify(&mut memory, &password, &hash));
+                counts.running.fetch_sub(1, Ordering::Relaxed);
+                if let Some(verified) = verified {
+                    drop(answer.send(verified));
+                }
             }
-            Err(_) => return,
         }
     }
 }
@@ -361,11 +420,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn load_is_what_waits_and_runs_and_nothing_once_it_is_done() {
+        let hasher = Hasher::start().unwrap();
+        let hash = hasher.hash("violet tractor sings").await.unwrap();
+        hasher.verify("violet tractor sings", hash).await.unwrap();
+
+        let load = hasher.load();
+
+        assert_eq!((load.waiting, load.running, load.refused), (0, 0, 0));
+        assert!(load.threads > 0 && load.queue >= load.threads, "{load:?}");
+    }
+
+    #[tokio::test]
     async fn full_queue_is_refused_at_once() {
         let (queue, _jobs) = sync_channel(1);
         let hasher = Hasher {
             queue,
             dummy: Arc::new(PasswordHash(String::new())),
+            counts: Arc::default(),
         };
         let waiting = tokio::spawn({
             let hasher = hasher.clone();
@@ -377,6 +449,8 @@ mod tests {
             hasher.hash("second").await,
             Err(HashError::Overloaded)
         ));
+        let load = hasher.load();
+        assert_eq!((load.waiting, load.running, load.refused), (1, 0, 1));
         waiting.abort();
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     accounts::{self, Standing},
     app::Parts,
     guard::{Accept, Accepted, Ask, GuardError},
+    metrics::TokenCheck,
     store::{AccountId, SessionId, StoreError, Timestamp},
     token::{Finding, Profile, Rejection, Verified},
 };
@@ -194,7 +195,22 @@ pub async fn accept(app: &Parts, token: &str, ask: Ask) -> Result<Verified, Guar
 
 impl Accept for Parts {
     fn accept<'a>(&'a self, token: &'a str, ask: Ask) -> Accepted<'a> {
-        Box::pin(accept(self, token, ask))
+        Box::pin(async move {
+            let accepted = accept(self, token, ask).await;
+            self.metrics.token_check(match &accepted {
+                Ok(_) => TokenCheck::Accepted,
+                Err(GuardError::Token(Rejection::Expired)) => TokenCheck::Expired,
+                Err(GuardError::Revoked) => TokenCheck::Revoked,
+                Err(GuardError::Unavailable(_)) => TokenCheck::Unavailable,
+                Err(_) => TokenCheck::Invalid,
+            });
+            if let Err(error) = &accepted
+                && let Some(fault) = crate::store::fault(error)
+            {
+                self.metrics.database_error(fault);
+            }
+            accepted
+        })
     }
 }
 

@@ -5,7 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use countersign_types::{
-    Email, FieldProblem, Problem, Token, routes,
+    Email, FieldProblem, Problem, Token,
+    problem::CONTENT_TYPE,
+    routes,
     sessions::{
         LogoutRequest, Message, RefreshDelivery, RefreshRequest, Session as SessionResponse,
         SessionsResponse, SignInRequest, TokenResponse,
@@ -54,6 +56,9 @@ impl Opening {
 }
 
 /// Signs in with a password.
+///
+/// The access token goes into the header `Authorization: Bearer …` of every other request. `refresh`
+/// says where the refresh token is to be put: into the answer, into a cookie, or nowhere.
 #[utoipa::path(
     post,
     path = routes::SIGN_IN,
@@ -62,8 +67,8 @@ impl Opening {
     responses(
         (status = 200, description = "Signed in", body = TokenResponse),
         BodyProblems,
-        (status = 401, description = "Unknown address or wrong password", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many failures", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Unknown address or wrong password: `invalid_credentials`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many failures: `rate_limited`", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]
@@ -91,7 +96,10 @@ async fn sign_in(
     })
 }
 
-/// Swaps a refresh token, of the body or else of the cookie, for a new pair; the old one is spent.
+/// Swaps a refresh token, of the body or else of the cookie, for a new pair.
+///
+/// The old one is spent. For some seconds a repeat gets the same answer, as two tabs need it that wake
+/// at once; after that, a second use means that somebody holds a copy, and the session is ended.
 #[utoipa::path(
     post,
     path = routes::REFRESH,
@@ -101,9 +109,9 @@ async fn sign_in(
     responses(
         (status = 200, description = "A new pair, delivered as the old one came", body = TokenResponse),
         BodyProblems,
-        (status = 401, description = "No refresh token, or none that holds", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many refreshes of this session", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "None that holds: `refresh_token_invalid`; used before, so that the session was ended: `refresh_token_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A cookie, but not known to be from our own pages: `csrf_failed`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many refreshes of this account: `rate_limited`", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]
@@ -166,7 +174,25 @@ fn presented(
     }
 }
 
+/// What both ways of signing out may answer, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "the document is made of the types alone")]
+enum SignedOut {
+    #[response(
+        status = 204,
+        description = "Ended, and its tokens with it; the cookie is taken back"
+    )]
+    Ended,
+    #[response(status = 401, description = "No token that holds: a code that begins with `token_` or `refresh_token_`", content_type = CONTENT_TYPE)]
+    Refused(Problem),
+    #[response(status = 403, description = "A cookie, but not known to be from our own pages: `csrf_failed`", content_type = CONTENT_TYPE)]
+    CrossOrigin(Problem),
+}
+
 /// Ends the session of the access token, or else of the refresh token in body or cookie.
+///
+/// An access token that has expired is no obstacle where a refresh token is there; also one that was
+/// used before ends its session.
 #[utoipa::path(
     post,
     path = routes::LOGOUT,
@@ -174,10 +200,8 @@ fn presented(
     security(("bearer" = []), ("refresh_cookie" = []), ()),
     request_body = Option<LogoutRequest>,
     responses(
-        (status = 204, description = "The session has ended, and its tokens with it"),
+        SignedOut,
         BodyProblems,
-        (status = 401, description = "No token, or none that names a session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]
@@ -189,17 +213,18 @@ async fn logout(
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        let owner = match credential(claims, body, cookie, same_origin, app.guards.locations())? {
-            Credential::Access(owner) => owner,
-            Credential::Refresh(token) => super::get_owner(&app, &token).await?,
-        };
-        super::end(&app, owner).await?;
+        match credential(claims, body, cookie, same_origin, app.guards.locations())? {
+            Credential::Access(owner) => super::end(&app, owner).await?,
+            Credential::Refresh(token) => super::end_by_token(&app, &token).await?,
+        }
         Ok(())
     };
     signed_out(&app, ended.await, same_origin)
 }
 
 /// Ends every session of the account that the access token, or else the refresh token, is of.
+///
+/// The refresh token has to be one that could be refreshed now.
 #[utoipa::path(
     post,
     path = routes::LOGOUT_ALL,
@@ -207,10 +232,8 @@ async fn logout(
     security(("bearer" = []), ("refresh_cookie" = []), ()),
     request_body = Option<LogoutRequest>,
     responses(
-        (status = 204, description = "Every session has ended"),
+        SignedOut,
         BodyProblems,
-        (status = 401, description = "No token, or none that holds", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "A cookie, but not known to be from our own pages", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]
@@ -340,7 +363,7 @@ async fn end_others(State(app): State<App>, claims: Claims) -> Result<StatusCode
     responses(
         (status = 204, description = "The session has ended"),
         Unauthorized,
-        (status = 404, description = "The account has no such session", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such session: `not_found`", body = Problem, content_type = "application/problem+json"),
         Unavailable,
     ),
 )]
@@ -380,7 +403,7 @@ async fn protected_get(State(app): State<App>, claims: Claims) -> Result<NoStore
     }))
 }
 
-/// The same by `POST`, as the tutorial has it. No body is read.
+/// Greets whoever presents a token, by `POST`. No body is read.
 #[utoipa::path(
     post,
     path = routes::PROTECTED,

@@ -15,7 +15,7 @@ use countersign_types::{Email, Password, Token};
 pub use self::{
     device::UserAgent,
     gate::{GateError, Identity, Liveness, accept, address_of, explain},
-    refresh::{RefreshError, SessionRules, get_live_owner, get_owner, refresh},
+    refresh::{RefreshError, SessionRules, end_by_token, get_live_owner, refresh},
     refresh_token::{RefreshToken, RefreshTokenHash},
     sweep::sweep,
 };
@@ -25,6 +25,7 @@ use crate::{
     guard::{BoxError, CookieToken, Location},
     issuer::csrf_value,
     limits::{AddressPrefix, Limited},
+    metrics::{SessionEnd, SignInOutcome},
     password::HashError,
     rng,
     store::{AccountId, SessionId, StoreError, Timestamp, Tx, retrying},
@@ -80,6 +81,8 @@ pub struct Opening {
 pub struct Opened {
     session: Session,
     refresh_token: Option<RefreshToken>,
+    /// How many others ended for it.
+    ended: usize,
 }
 
 /// Tokens that were just issued.
@@ -163,6 +166,26 @@ pub enum SignInError {
 /// An unknown address takes the same path as a wrong password: one look-up and one hash, against
 /// a dummy of the same parameters, and the same answer.
 pub async fn sign_in(
+    app: &App,
+    email: &Email,
+    password: &Password,
+    from: AddressPrefix,
+    opening: &Opening,
+) -> Result<Issued, SignInError> {
+    let signed_in = try_sign_in(app, email, password, from, opening).await;
+    app.metrics.sign_in(match &signed_in {
+        Ok(_) => SignInOutcome::Success,
+        Err(SignInError::InvalidCredentials) => SignInOutcome::InvalidCredentials,
+        Err(SignInError::Limited(_)) => SignInOutcome::Limited,
+        Err(SignInError::Hash(HashError::Overloaded)) => SignInOutcome::Overloaded,
+        Err(SignInError::Hash(_) | SignInError::Store(_) | SignInError::Issue(_)) => {
+            SignInOutcome::Failed
+        }
+    });
+    signed_in
+}
+
+async fn try_sign_in(
     app: &App,
     email: &Email,
     password: &Password,
@@ -258,12 +281,14 @@ pub async fn open(
         store::insert_token(tx, token.hash(), session.id, now).await?;
     }
     let others = rules.max_per_account.saturating_sub(1);
-    for id in store::end_oldest(tx, account_id, session.id, others, now).await? {
-        app.mark_ended(id);
+    let ended = store::end_oldest(tx, account_id, session.id, others, now).await?;
+    for id in &ended {
+        app.mark_ended(*id);
     }
     Ok(Opened {
         session,
         refresh_token,
+        ended: ended.len(),
     })
 }
 
@@ -279,6 +304,9 @@ pub async fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issu
     };
     let now = app.clock.now();
     let session = &opened.session;
+    // That is committed by now.
+    app.metrics
+        .sessions_ended(SessionEnd::TooMany, opened.ended);
     gate::usable(Some(session), account.id, now)?;
     let left = session.expires_at.since(now);
     let lifetime = own
@@ -311,8 +339,10 @@ pub async fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issu
     } else {
         None
     };
+    let access_token = sign(&grant)?;
+    app.metrics.token_issued();
     Ok(Issued {
-        access_token: sign(&grant)?,
+        access_token,
         cookie,
         expires_in: lifetime,
         refresh: opened.refresh_token.clone().map(|token| (token, left)),
@@ -338,7 +368,12 @@ pub async fn list(app: &App, account: AccountId) -> Result<Vec<Listed>, StoreErr
 /// the same, until they are over or the process restarts; but the session may live on.
 pub async fn end(app: &App, owner: Owner) -> Result<(), StoreError> {
     match owner.session {
-        Some(id) => end_session(app, id).await,
+        Some(id) => {
+            end_then(app, id, |app| {
+                app.metrics.sessions_ended(SessionEnd::SignOut, 1);
+            })
+            .await
+        }
         // A token that hangs on the account alone ends with all others that do.
         None => end_account_tokens(app, owner.account).await,
     }
@@ -360,17 +395,28 @@ async fn end_account_tokens(app: &App, account: AccountId) -> Result<(), StoreEr
     .await
 }
 
-async fn end_session(app: &App, id: SessionId) -> Result<(), StoreError> {
+/// The same; `then` is called once that is written down, and only where the session lived until
+/// then.
+async fn end_then(
+    app: &App,
+    id: SessionId,
+    then: impl FnOnce(&App) + Send + 'static,
+) -> Result<(), StoreError> {
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
         app.mark_ended(id);
-        retrying(|| async {
+        let has_lived = retrying(|| async {
             let mut tx = app.db.write().await?;
-            store::end(&mut tx, id, app.clock.now()).await?;
-            tx.commit().await
+            let has_lived = store::end(&mut tx, id, app.clock.now()).await?;
+            tx.commit().await?;
+            Ok(has_lived)
         })
-        .await
+        .await?;
+        if has_lived {
+            then(app);
+        }
+        Ok(())
     })
     .await
 }
@@ -385,7 +431,7 @@ pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<boo
     let app = app.clone();
     to_the_end(async move {
         let app = &app;
-        retrying(|| async {
+        let ended = retrying(|| async {
             let mut tx = app.db.write().await?;
             let ended = store::end_own(&mut tx, account, id, app.clock.now()).await?;
             if ended {
@@ -394,7 +440,10 @@ pub async fn end_own(app: &App, account: AccountId, id: SessionId) -> Result<boo
             tx.commit().await?;
             Ok(ended)
         })
-        .await
+        .await?;
+        app.metrics
+            .sessions_ended(SessionEnd::SignOutElsewhere, usize::from(ended));
+        Ok(ended)
     })
     .await
 }
@@ -414,15 +463,20 @@ pub async fn end_all(
         let app = &app;
         let now = app.clock.now();
         app.mark_tokens_ended(account, now);
-        retrying(|| async {
+        let number = retrying(|| async {
             let mut tx = app.db.write().await?;
-            for id in store::end_all(&mut tx, account, kept, now).await? {
-                app.mark_ended(id);
+            let ended = store::end_all(&mut tx, account, kept, now).await?;
+            for id in &ended {
+                app.mark_ended(*id);
             }
             accounts::end_tokens(&mut tx, account, now).await?;
-            tx.commit().await
+            tx.commit().await?;
+            Ok(ended.len())
         })
-        .await
+        .await?;
+        app.metrics
+            .sessions_ended(SessionEnd::SignOutElsewhere, number);
+        Ok(())
     })
     .await
 }

@@ -9,11 +9,14 @@
 
 use std::time::Duration;
 
-use super::{GateError, IssueError, Issued, Opened, Owner, RefreshToken, end, gate, issue, store};
+use super::{
+    GateError, IssueError, Issued, Opened, Owner, RefreshToken, end_then, gate, issue, store,
+};
 use crate::{
     accounts::Account,
     app::{App, to_the_end},
     limits::Limited,
+    metrics::{RefreshOutcome, SessionEnd},
     store::{SessionId, StoreError, Timestamp, Tx, retrying},
 };
 
@@ -56,7 +59,9 @@ impl Presented {
             .is_none_or(|spent| spent.within_grace(token, grace, now).is_some())
     }
 
-    fn report_reuse(&self) {
+    /// Says so, once: where the session lived, and only when its end is written down.
+    fn report_reuse(&self, app: &App) {
+        app.metrics.sessions_ended(SessionEnd::Reuse, 1);
         tracing::warn!(
             account.id = %self.account.id,
             session.id = %self.session_id,
@@ -122,6 +127,8 @@ pub enum RefreshError {
 enum Rotation {
     /// The session goes on.
     Live(Opened),
+    /// The same, with the successor that there is already.
+    Repeated(Opened),
     /// The token was used before.
     Reused,
     /// The session is over.
@@ -134,37 +141,59 @@ enum Rotation {
 ///
 /// [`RefreshError`] says why not. After [`RefreshError::Reused`] the session has ended.
 pub async fn refresh(app: &App, token: &RefreshToken) -> Result<Issued, RefreshError> {
+    let refreshed = try_refresh(app, token).await;
+    app.metrics.refresh(match &refreshed {
+        Ok((_, outcome)) => *outcome,
+        Err(RefreshError::Invalid) => RefreshOutcome::Invalid,
+        Err(RefreshError::Reused) => RefreshOutcome::Reused,
+        Err(RefreshError::Limited(_)) => RefreshOutcome::Limited,
+        Err(RefreshError::Store(_) | RefreshError::Issue(_)) => RefreshOutcome::Failed,
+    });
+    refreshed.map(|(issued, _)| issued)
+}
+
+async fn try_refresh(
+    app: &App,
+    token: &RefreshToken,
+) -> Result<(Issued, RefreshOutcome), RefreshError> {
     let presented = get_presented(app, token).await?;
     // A second use is no refresh, so no limit keeps it from being noticed; it ends the session,
     // which limits itself.
     if presented.is_current(app, token) {
         app.limits.refresh(presented.account.id)?;
     }
-    let opened = match rotate_to_the_end(app, token, &presented).await? {
-        Rotation::Live(opened) => opened,
+    let (opened, outcome) = match rotate_to_the_end(app, token, &presented).await? {
+        Rotation::Live(opened) => (opened, RefreshOutcome::Rotated),
+        Rotation::Repeated(opened) => (opened, RefreshOutcome::Repeated),
         Rotation::Over => return Err(RefreshError::Invalid),
         Rotation::Reused => return Err(RefreshError::Reused),
     };
-    let issued = issue(app, &presented.account, &opened).await;
-    issued.map_err(|error| match error {
+    match issue(app, &presented.account, &opened).await {
+        Ok(issued) => Ok((issued, outcome)),
         // Ended while it was refreshed.
-        IssueError::Gate(GateError::Ended) => RefreshError::Invalid,
-        error => error.into(),
-    })
+        Err(IssueError::Gate(GateError::Ended)) => Err(RefreshError::Invalid),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Whose a refresh token is, for signing out: of a spent one too, and of a session that is over. Who
-/// holds it may end that session and nothing else.
+/// Ends the session that a refresh token is of, for signing out: of a spent one too, and of a session
+/// that is over. Who holds it may end that session and nothing else.
 ///
 /// # Errors
 ///
-/// [`RefreshError::Invalid`] where it is not known.
-pub async fn get_owner(app: &App, token: &RefreshToken) -> Result<Owner, RefreshError> {
+/// [`RefreshError::Invalid`] where it is not known; [`RefreshError::Store`] as [`super::end`] has it.
+pub async fn end_by_token(app: &App, token: &RefreshToken) -> Result<(), RefreshError> {
     let presented = get_presented(app, token).await?;
-    if !presented.is_current(app, token) {
-        presented.report_reuse();
-    }
-    Ok(presented.owner())
+    let is_reuse = !presented.is_current(app, token);
+    end_then(app, presented.session_id, move |app| {
+        if is_reuse {
+            presented.report_reuse(app);
+        } else {
+            app.metrics.sessions_ended(SessionEnd::SignOut, 1);
+        }
+    })
+    .await?;
+    Ok(())
 }
 
 /// Whose a refresh token is that could be refreshed now: of a live session, and not spent but for
@@ -183,8 +212,10 @@ pub async fn get_live_owner(app: &App, token: &RefreshToken) -> Result<Owner, Re
         return Err(RefreshError::Invalid);
     }
     if !presented.is_current(app, token) {
-        presented.report_reuse();
-        end(app, presented.owner()).await?;
+        end_then(app, presented.session_id, move |app| {
+            presented.report_reuse(app);
+        })
+        .await?;
         return Err(RefreshError::Reused);
     }
     Ok(presented.owner())
@@ -206,13 +237,17 @@ async fn rotate_to_the_end(
     let (app, token, presented) = (app.clone(), token.clone(), presented.clone());
     to_the_end(async move {
         let (app, token, presented) = (&app, &token, &presented);
-        retrying(|| async {
+        let rotation = retrying(|| async {
             let mut tx = app.db.write().await?;
             let rotation = rotate(&mut tx, app, token, presented).await?;
             tx.commit().await?;
             Ok(rotation)
         })
-        .await
+        .await?;
+        if matches!(rotation, Rotation::Reused) {
+            presented.report_reuse(app);
+        }
+        Ok(rotation)
     })
     .await
 }
@@ -235,18 +270,17 @@ async fn rotate(
     let Some(session) = store::prolong(tx, id, now, expires_at).await? else {
         return Ok(Rotation::Over);
     };
-    let live = |token| {
-        Rotation::Live(Opened {
-            session,
-            refresh_token: Some(token),
-        })
+    let opened = |token| Opened {
+        session,
+        refresh_token: Some(token),
+        ended: 0,
     };
     let successor = RefreshToken::generate();
     if store::spend(tx, token.hash(), now, &token.seal(&successor)).await? {
         store::insert_token(tx, successor.hash(), id, now).await?;
         // This token was itself a successor, and has been used now.
         store::erase_successors(tx, id, token.hash()).await?;
-        return Ok(live(successor));
+        return Ok(Rotation::Live(opened(successor)));
     }
     // Spent. Read again, since what was read before may be older than the wait for the session.
     let spent = store::find_presented(tx, token.hash())
@@ -254,9 +288,8 @@ async fn rotate(
         .and_then(|presented| presented.spent);
     let grace = app.session_rules.refresh_grace;
     if let Some(successor) = spent.and_then(|spent| spent.within_grace(token, grace, now)) {
-        return Ok(live(successor));
+        return Ok(Rotation::Repeated(opened(successor)));
     }
-    presented.report_reuse();
     app.mark_ended(id);
     store::end(tx, id, now).await?;
     Ok(Rotation::Reused)

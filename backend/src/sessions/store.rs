@@ -157,17 +157,16 @@ pub(super) async fn prolong(
     Ok(row.map(Session::from))
 }
 
-/// Ended stays ended at the first time.
-pub(super) async fn end(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
-    const SQL: &str =
-        "UPDATE countersign_sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
-    on!(tx, |conn| sqlx::query(SQL)
+/// Ends a session; whether it lived until now. Ended stays ended at the first time.
+pub(super) async fn end(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE countersign_sessions SET ended_at = $2 \
+                       WHERE id = $1 AND ended_at IS NULL RETURNING expires_at";
+    let expires_at: Option<Timestamp> = on!(tx, |conn| sqlx::query_scalar(SQL)
         .bind(id)
         .bind(now)
-        .execute(&mut **conn)
-        .await
-        .map(|_| ()))?;
-    Ok(())
+        .fetch_optional(&mut **conn)
+        .await)?;
+    Ok(expires_at.is_some_and(|expires_at| now < expires_at))
 }
 
 /// Ends a live session of this account; whether there was one.

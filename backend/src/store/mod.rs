@@ -6,7 +6,7 @@
 mod migrate;
 mod types;
 
-use std::{path::Path, str::FromStr as _, time::Duration};
+use std::{error::Error, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
     PgPool, Postgres, Sqlite, SqlitePool, Transaction,
@@ -20,6 +20,7 @@ pub use self::{
     migrate::MigrateError,
     types::{AccountId, SessionId},
 };
+use crate::metrics::DatabaseFault;
 pub use crate::timestamp::Timestamp;
 
 /// How long to wait for a connection before answering 503.
@@ -75,6 +76,31 @@ impl From<PgPool> for Pool {
     }
 }
 
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Which of ours.
+    pub name: &'static str,
+    /// Open and unused.
+    pub idle: u32,
+    /// Open and in use.
+    pub busy: u32,
+    /// How many there may be.
+    pub max: u32,
+}
+
+impl Connections {
+    fn of<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self {
+            name,
+            idle,
+            busy: pool.size().saturating_sub(idle),
+            max: pool.options().get_max_connections(),
+        }
+    }
+}
+
 /// Runs one expression on whichever database the transaction is on.
 macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
@@ -105,6 +131,28 @@ impl From<sqlx::Error> for StoreError {
             Self::Internal(error)
         }
     }
+}
+
+impl From<&StoreError> for DatabaseFault {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable,
+            StoreError::Internal(_) => Self::Internal,
+        }
+    }
+}
+
+/// What was wrong with the database, where an error began there: whatever it was wrapped in.
+pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<DatabaseFault> {
+    std::iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<sqlx::Error>())
+        .map(|error| {
+            if is_unavailable(error) {
+                DatabaseFault::Unavailable
+            } else {
+                DatabaseFault::Internal
+            }
+        })
 }
 
 /// How often a transaction is tried that the database asks to be tried again.
@@ -334,6 +382,17 @@ impl Db {
             .await
             .map(|_| ()))?;
         Ok(())
+    }
+
+    /// How many connections there are now.
+    pub fn connections(&self) -> Vec<Connections> {
+        match self {
+            Self::Sqlite { read, write } => vec![
+                Connections::of("read", read),
+                Connections::of("write", write),
+            ],
+            Self::Postgres(pool) => vec![Connections::of("all", pool)],
+        }
     }
 
     /// Closes every connection after the work on it; `SQLite` then folds its log into the file.

@@ -1,12 +1,17 @@
 //! Refresh tokens: rotation, the grace for a repeat, and what a second use does.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use countersign::{sessions, store::Timestamp};
 use countersign_types::routes;
 use insta::assert_snapshot;
 use reqwest::{Method, header::HeaderValue};
 use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
 
 use crate::support::{Answer, PASSWORD, TestApp, backends, credentials};
 
@@ -728,4 +733,61 @@ pub(crate) async fn cookie_of(app: &TestApp, email: &str) -> String {
     body["refresh"] = json!("cookie");
     let answer = app.post(routes::REGISTER, &body).await;
     answer.set_cookie(COOKIE).unwrap().0
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What this thread logs, as long as the guard is kept.
+    fn begin() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn count(&self, words: &str) -> usize {
+        let bytes = self.0.lock().unwrap();
+        String::from_utf8_lossy(&bytes).matches(words).count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// On one thread, so that the server logs to where this test reads.
+#[tokio::test]
+async fn second_use_is_logged_once_and_only_where_it_ended_the_session() {
+    let app = TestApp::with(&[("SESSION__REFRESH_GRACE", "0s")]).await;
+    let (log, _guard) = Log::begin();
+    let times = || log.count("used a second time");
+    let mut spent = Vec::new();
+    for _ in 0..3 {
+        let pair = app
+            .register_pair(&format!("ada{}@example.com", spent.len()))
+            .await;
+        app.refresh_pair(&pair.refresh).await;
+        spent.push(json!({ "refresh_token": pair.refresh }));
+    }
+    app.clock.advance(Duration::from_secs(1));
+
+    let paths = [routes::REFRESH, routes::LOGOUT, routes::LOGOUT_ALL];
+    for (number, (path, body)) in paths.iter().zip(&spent).enumerate() {
+        app.post(path, body).await;
+        assert_eq!(times(), number + 1, "{path}");
+        for again in paths {
+            app.post(again, body).await;
+        }
+        assert_eq!(times(), number + 1, "{path}, and then again");
+    }
 }

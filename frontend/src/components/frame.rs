@@ -97,7 +97,7 @@ pub fn Frame(
                 <a href=routes::JWKS rel="external">
                     {strings::KEYS}
                 </a>
-                <a href=routes::OPENAPI rel="external">
+                <a href=routes::DOCS rel="external">
                     {strings::API}
                 </a>
             </p>

@@ -908,6 +908,14 @@ test("a browser without JavaScript is told so", async ({ browser, origin, later 
   await page.getByText(/JavaScript is switched off/).waitFor();
 });
 
+// What axe finds wrong with a page.
+async function faultsOf(page) {
+  // By the debugger and not by a script element, which the pages' policy refuses.
+  await page.evaluate(await readFile(join(here, "node_modules/axe-core/axe.min.js"), "utf8"));
+  const { violations } = await page.evaluate(() => window.axe.run());
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`);
+}
+
 const looks = [
   ["light", { colorScheme: "light", viewport: { width: 1180, height: 820 } }],
   ["dark", { colorScheme: "dark", viewport: { width: 1180, height: 820 } }],
@@ -919,17 +927,12 @@ for (const [look, options] of looks) {
     const shots = process.env.COUNTERSIGN_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), "countersign-shots-")));
     await mkdir(shots, { recursive: true });
     if (!process.env.COUNTERSIGN_SCREENSHOTS) later(() => rm(shots, { recursive: true, force: true }));
-    const axe = await readFile(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
     const { context } = await newProfile(browser, { ...options, deviceScaleFactor: 2, reducedMotion: "reduce" });
     later(() => context.close());
     const page = await context.newPage();
     const inspect = async (name) => {
       await page.locator("main h1").waitFor();
-      // By the debugger and not by a script element, which the pages' policy refuses.
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run());
-      const faults = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`);
-      assert.deepEqual(faults, [], name);
+      assert.deepEqual(await faultsOf(page), [], name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= options.viewport.width, `${name} is ${width} wide`);
       await page.screenshot({ path: join(shots, `${name}-${look}.png`) });
@@ -959,6 +962,34 @@ for (const [look, options] of looks) {
     await inspect("sessions-alone");
   }, { limit: 120000 });
 }
+
+for (const [look, options] of looks) {
+  test(`the API's page is accessible and fits: ${look}`, async ({ browser, origin, later, complaints }) => {
+    const { context, complaints: own } = await newProfile(browser, options);
+    later(() => context.close());
+    const page = await context.newPage();
+
+    await page.goto(`${origin}/docs`, { waitUntil: "networkidle" });
+
+    assert.deepEqual(await faultsOf(page), []);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= options.viewport.width, `it is ${width} wide`);
+    complaints.push(...own);
+  });
+}
+
+test("the API's page leads to each operation and to the codes of its problems", async ({ page, origin }) => {
+  await page.goto(`${origin}/docs`);
+  const operation = page.getByRole("article").filter({ has: page.getByRole("heading", { name: "POST /auth/refresh", exact: true }) });
+
+  await page.getByRole("navigation", { name: "Contents" }).getByRole("link", { name: "POST /auth/refresh", exact: true }).click();
+  assert.equal(new URL(page.url()).hash, "#post-auth-refresh");
+  await until("it is in view", () => operation.evaluate((node) => Math.abs(node.getBoundingClientRect().top) < 100));
+  await operation.getByRole("link", { name: "refresh_token_reused" }).click();
+
+  const row = page.getByRole("row", { name: "refresh_token_reused 401 Refresh token used twice" });
+  await until("the code is in view", () => row.evaluate((node) => Math.abs(node.getBoundingClientRect().top) < 100));
+});
 
 test("a page of trunk serve signs in through its proxy", async ({ page, server, later }) => {
   const port = await freePort();

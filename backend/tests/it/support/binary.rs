@@ -34,6 +34,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Starts on a free port, with its data in `folder`, and waits until it listens.
     pub(crate) fn serve(folder: &Path, database: &Database) -> Self {
+        Self::serve_with(folder, database, &[]).0
+    }
+
+    /// The same with variables on top, and with what it logged until it listened.
+    pub(crate) fn serve_with(
+        folder: &Path,
+        database: &Database,
+        settings: &[(&str, &str)],
+    ) -> (Self, Vec<Value>) {
         let mut command = countersign();
         command
             .args(["serve", "--port", "0"])
@@ -44,6 +53,7 @@ impl Binary {
             // Another port at every start, and tokens that outlive it.
             .env("COUNTERSIGN_TOKEN__ISSUER", "http://issuer.test")
             .env("COUNTERSIGN_TOKEN__AUDIENCE", "http://audience.test")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         if let Some(url) = database.url() {
@@ -51,12 +61,14 @@ impl Binary {
         }
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
         let origin = loop {
             let line = log.next().expect("it listens before its log ends").unwrap();
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = line["fields"]["address"].as_str() {
                 break format!("http://{address}");
             }
+            said.push(line);
         };
         // Read on: a full pipe would hold the process up.
         std::thread::spawn(move || log.for_each(drop));
@@ -64,11 +76,12 @@ impl Binary {
             .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
-        Self {
+        let binary = Self {
             child: Mutex::new(child),
             origin,
             client,
-        }
+        };
+        (binary, said)
     }
 
     /// The answer, or `None` where there was none.
@@ -96,6 +109,23 @@ impl Binary {
                 .bearer_auth(token),
         )
         .await
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.origin.trim_start_matches("http://")
+    }
+
+    /// SIGTERM: it may finish what it is at.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.lock().unwrap().id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end, and whether that was a good one.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.child.lock().unwrap().wait().unwrap().success()
     }
 
     /// SIGKILL: no time to write anything down.
