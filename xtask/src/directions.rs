@@ -178,13 +178,13 @@ fn backend(
     // In issuer.rs for programs that have users of their own and none of ours.
     const SIGNER_FILES: [&str; 3] = ["app.rs", "issuer.rs", "sessions/mod.rs"];
     // In guard/ for services that have keys and no sessions, which is what `Auth::of` says.
-    const VERIFIER_FILES: [&str; 4] = ["app.rs", "guard/mod.rs", "keys/http.rs", "sessions/gate.rs"];
+    const VERIFIER_FILES: [&str; 4] =
+        ["app.rs", "guard/mod.rs", "keys/http.rs", "sessions/gate.rs"];
 
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);
-    let may_web = WEB_FILES.contains(&path)
-        || folder == "guard"
-        || file == "http.rs" && !folder.is_empty();
+    let may_web =
+        WEB_FILES.contains(&path) || folder == "guard" || file == "http.rs" && !folder.is_empty();
     let is_config = path == "config.rs" || folder == "config";
     let may_sql = folder == "store" || file == "store.rs" && !folder.is_empty();
 
