@@ -491,6 +491,23 @@ where
     }
 }
 
+/// `None` where no credential is presented.
+impl<S> OptionalFromRequestParts<S> for Location
+where
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refused> {
+        let auth = Auth::from_ref(state);
+        let presented = auth.authenticate(parts).await;
+        presented
+            .map(|presented| presented.map(|presented| presented.location))
+            .map_err(|error| auth.refuse(error, parts))
+    }
+}
+
 /// Claims of somebody who proved presence a short while ago; otherwise the answer is 403
 /// `fresh_token_required`.
 ///
