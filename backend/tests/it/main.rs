@@ -17,6 +17,7 @@ mod accounts;
 mod cli;
 mod contract;
 mod errors;
+mod flask;
 mod gate;
 mod lineage;
 mod logout;
