@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cookie::{Cookie, SameSite};
+use cookie::{Cookie, CookieBuilder, SameSite};
 use countersign_types::Token;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use subtle::ConstantTimeEq as _;
@@ -38,10 +38,15 @@ pub struct AccessCookies {
     csrf_name: String,
     csrf_header: HeaderName,
     path: String,
+    csrf_path: String,
     domain: Option<String>,
     same_site: SameSite,
     is_secure: bool,
     is_protected: bool,
+    /// Whether what is to be repeated is in a cookie too.
+    is_csrf_set: bool,
+    /// Whether the browser keeps the cookies when it is closed.
+    is_kept: bool,
 }
 
 /// An access token for a cookie, and what requests with it must repeat.
@@ -62,10 +67,13 @@ impl AccessCookies {
             csrf_name: "__Host-csrf_access_token".to_owned(),
             csrf_header: HeaderName::from_static("x-csrf-token"),
             path: "/".to_owned(),
+            csrf_path: "/".to_owned(),
             domain: None,
             same_site: SameSite::Strict,
             is_secure: true,
             is_protected: true,
+            is_csrf_set: true,
+            is_kept: true,
         }
     }
 
@@ -93,10 +101,21 @@ impl AccessCookies {
         self
     }
 
-    /// Another path than `/`. Browsers refuse it under a name with `__Host-`.
+    /// Another path than `/`, for both. Browsers refuse it under a name with `__Host-`.
     #[must_use]
-    pub fn path(mut self, path: &str) -> Self {
-        path.clone_into(&mut self.path);
+    pub fn path(self, path: &str) -> Self {
+        let path = path.to_owned();
+        Self {
+            csrf_path: path.clone(),
+            path,
+            ..self
+        }
+    }
+
+    /// Another path for the cookie to be repeated: that of the pages whose script reads it.
+    #[must_use]
+    pub fn csrf_path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.csrf_path);
         self
     }
 
@@ -128,6 +147,21 @@ impl AccessCookies {
         self
     }
 
+    /// What is to be repeated is set in no cookie: the program gives it to its page by itself, as
+    /// [`CookieToken::csrf`] or [`Verified::csrf`] has it.
+    #[must_use]
+    pub const fn without_csrf_cookie(mut self) -> Self {
+        self.is_csrf_set = false;
+        self
+    }
+
+    /// The browser forgets the cookies when it is closed, instead of when the token is over.
+    #[must_use]
+    pub const fn until_the_browser_closes(mut self) -> Self {
+        self.is_kept = false;
+        self
+    }
+
     /// The name of the cookie with the token.
     pub fn name(&self) -> &str {
         &self.name
@@ -135,45 +169,46 @@ impl AccessCookies {
 
     /// Sets both cookies, for as long as the token lives.
     pub fn set(&self, headers: &mut HeaderMap, token: &CookieToken, life: Duration) {
-        self.add(headers, &self.name, token.token.expose(), true, life);
-        if self.is_protected {
-            self.add(headers, &self.csrf_name, token.csrf.expose(), false, life);
-        }
+        let life = self.is_kept.then_some(life);
+        self.add(headers, token.token.expose(), token.csrf.expose(), life);
     }
 
     /// Takes both back, by the attributes that set them.
     pub fn unset(&self, headers: &mut HeaderMap) {
-        self.add(headers, &self.name, "", true, Duration::ZERO);
-        if self.is_protected {
-            self.add(headers, &self.csrf_name, "", false, Duration::ZERO);
+        self.add(headers, "", "", Some(Duration::ZERO));
+    }
+
+    fn add(&self, headers: &mut HeaderMap, token: &str, csrf: &str, life: Option<Duration>) {
+        let cookie = Cookie::build((&*self.name, token))
+            .http_only(true)
+            .path(&*self.path);
+        self.write(headers, cookie, life);
+        if self.is_protected && self.is_csrf_set {
+            let cookie = Cookie::build((&*self.csrf_name, csrf)).path(&*self.csrf_path);
+            self.write(headers, cookie, life);
         }
     }
 
-    fn add(
-        &self,
-        headers: &mut HeaderMap,
-        name: &str,
-        value: &str,
-        is_http_only: bool,
-        life: Duration,
-    ) {
-        let mut cookie = Cookie::build((name, value))
-            .http_only(is_http_only)
-            .secure(self.is_secure)
-            .same_site(self.same_site)
-            .path(&*self.path)
-            .max_age(cookie::time::Duration::seconds(
+    fn write(&self, headers: &mut HeaderMap, cookie: CookieBuilder<'_>, life: Option<Duration>) {
+        let mut cookie = cookie.secure(self.is_secure).same_site(self.same_site);
+        if let Some(life) = life {
+            cookie = cookie.max_age(cookie::time::Duration::seconds(
                 i64::try_from(life.as_secs()).unwrap_or(i64::MAX),
             ));
+        }
         if let Some(domain) = &self.domain {
             cookie = cookie.domain(&**domain);
         }
-        match HeaderValue::from_str(&cookie.build().to_string()) {
+        let cookie = cookie.build();
+        match HeaderValue::from_str(&cookie.to_string()) {
             Ok(value) => {
                 headers.append(header::SET_COOKIE, value);
             }
             // A name, path or domain of the program's that no header can have.
-            Err(error) => tracing::error!(%error, cookie = name, "a cookie could not be written"),
+            Err(error) => {
+                let name = cookie.name();
+                tracing::error!(%error, cookie = name, "a cookie could not be written");
+            }
         }
     }
 
@@ -188,13 +223,15 @@ impl AccessCookies {
         if !self.is_protected || method.is_safe() {
             return Ok(());
         }
-        // A token that was not issued for a cookie has nothing to repeat, so it does nothing there.
         let header = || self.csrf_header.as_str().to_uppercase();
         let missing = || GuardError::CsrfMissing(header());
-        let expected = token.csrf().ok_or_else(missing)?;
         let mut values = headers.get_all(&self.csrf_header).iter();
         let (Some(repeated), None) = (values.next(), values.next()) else {
             return Err(missing());
+        };
+        // A token that was not issued for a cookie has nothing to repeat, so it does nothing there.
+        let Some(expected) = token.csrf() else {
+            return Err(GuardError::CsrfUnclaimed(header()));
         };
         if bool::from(repeated.as_bytes().ct_eq(expected.as_bytes())) && !expected.is_empty() {
             Ok(())
@@ -257,6 +294,34 @@ mod tests {
                 "b=; SameSite=Lax; Path=/app; Domain=example.com; Max-Age=0",
             ]
         );
+    }
+
+    #[test]
+    fn cookie_to_be_repeated_may_have_a_path_of_its_own_or_not_be_there() {
+        let cookies = AccessCookies::plain().path("/api").csrf_path("/app");
+        let (mut both, mut one) = (HeaderMap::new(), HeaderMap::new());
+
+        cookies.unset(&mut both);
+        cookies.without_csrf_cookie().unset(&mut one);
+
+        let expected = [
+            "access_token_cookie=; HttpOnly; SameSite=Strict; Path=/api; Max-Age=0",
+            "csrf_access_token=; SameSite=Strict; Path=/app; Max-Age=0",
+        ];
+        assert_eq!(lines(&both), expected);
+        assert_eq!(lines(&one), &expected[..1]);
+    }
+
+    #[test]
+    fn cookies_that_a_closed_browser_forgets_have_no_age_but_are_taken_back_at_once() {
+        let cookies = AccessCookies::plain().until_the_browser_closes();
+        let (mut set, mut unset) = (HeaderMap::new(), HeaderMap::new());
+
+        cookies.set(&mut set, &token(), Duration::from_mins(15));
+        cookies.unset(&mut unset);
+
+        assert!(lines(&set).iter().all(|line| !line.contains("Max-Age")));
+        assert!(lines(&unset).iter().all(|line| line.contains("Max-Age=0")));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::{fmt, sync::Arc};
 use axum::response::{IntoResponse, Response};
 use countersign_types::{Problem, ProblemCode};
 
-use super::{Answer, BoxError};
+use super::{Answer, BoxError, Missing, TokenForm};
 use crate::{
     answer::{Challenge, answer},
-    token::Rejection,
+    token::{Rejection, Unverified},
 };
 
 /// How long to wait where it cannot be said whether a token is acceptable, in seconds.
@@ -20,7 +20,11 @@ const RETRY_AFTER: u64 = 2;
 pub enum GuardError {
     /// No token was presented; where it was looked for.
     #[error("no token was presented in {0}")]
-    Missing(String),
+    Missing(Missing),
+    /// There is something where a token belongs, in another form than a token has there: a scheme
+    /// with nothing behind it, say.
+    #[error("there is something else than a token in its place")]
+    NotAToken(TokenForm),
     /// More than one `Authorization` header, or one that is no text.
     #[error("malformed Authorization")]
     MalformedAuthorization,
@@ -45,6 +49,10 @@ pub enum GuardError {
     /// A cookie with nothing repeated, and in which header it is looked for.
     #[error("nothing in the request repeats what the token in the cookie says")]
     CsrfMissing(String),
+    /// A cookie whose token was not issued for a cookie, so that nothing can repeat what it says;
+    /// and the header that was looked at.
+    #[error("the token in the cookie was not issued for a cookie")]
+    CsrfUnclaimed(String),
     /// A cookie with something else repeated.
     #[error("the request repeats something else than the token in the cookie says")]
     CsrfMismatch(String),
@@ -69,6 +77,30 @@ pub enum GuardError {
 }
 
 impl GuardError {
+    /// Whether the token was found to be genuine before this was found.
+    pub(super) const fn is_after_the_signature(&self) -> bool {
+        match self {
+            Self::Token(rejection) => matches!(rejection, Rejection::Expired | Rejection::Unfit),
+            Self::Revoked
+            | Self::NotFresh
+            | Self::MissingScope(_)
+            | Self::MissingRole(_)
+            | Self::EmailUnverified
+            | Self::UnknownUser
+            | Self::CsrfMissing(_)
+            | Self::CsrfUnclaimed(_)
+            | Self::CsrfMismatch(_) => true,
+            Self::Missing(_)
+            | Self::NotAToken(_)
+            | Self::MalformedAuthorization
+            | Self::Repeated
+            | Self::BodyTooLarge
+            | Self::BodyBrokeOff
+            | Self::BodyNotRead
+            | Self::Unavailable(_) => false,
+        }
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "one arm an error, so that none can be forgotten"
@@ -123,7 +155,7 @@ impl GuardError {
                 "This access token has expired. Refresh it, or sign in again.",
                 "The access token expired",
             ),
-            Self::Token(_) => bad_token(
+            Self::Token(_) | Self::NotAToken(_) => bad_token(
                 Code::TokenInvalid,
                 "This is no access token that this server accepts. Sign in again.",
                 "The access token is invalid",
@@ -138,7 +170,7 @@ impl GuardError {
                 "The account of this access token is not there any more. Sign in again.",
                 "The account is gone",
             ),
-            Self::CsrfMissing(header) => plain(
+            Self::CsrfMissing(header) | Self::CsrfUnclaimed(header) => plain(
                 Code::CsrfFailed,
                 &format!(
                     "A token in a cookie counts only where the request repeats, in the header \
@@ -211,17 +243,33 @@ impl IntoResponse for GuardError {
 /// the usual problem.
 pub struct Refused {
     error: GuardError,
+    token: Option<Unverified>,
     answer: Option<Arc<Answer>>,
 }
 
 impl Refused {
-    pub(super) const fn new(error: GuardError, answer: Option<Arc<Answer>>) -> Self {
-        Self { error, answer }
+    pub(super) const fn new(
+        error: GuardError,
+        token: Option<Unverified>,
+        answer: Option<Arc<Answer>>,
+    ) -> Self {
+        Self {
+            error,
+            token,
+            answer,
+        }
     }
 
     /// Why.
     pub const fn error(&self) -> &GuardError {
         &self.error
+    }
+
+    /// What the token says that is refused. There for the answers of
+    /// [`Auth::answer_refusals`](super::Auth::answer_refusals), and only where the signature was
+    /// found to be good: where the token has expired, was revoked, is not fresh and the like.
+    pub const fn token(&self) -> Option<&Unverified> {
+        self.token.as_ref()
     }
 
     /// Why.
@@ -232,7 +280,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let own = self.answer.and_then(|answer| answer(&self.error));
+        let own = self.answer.as_ref().and_then(|answer| answer(&self));
         own.unwrap_or_else(|| self.error.into_response())
     }
 }

@@ -18,7 +18,8 @@ use serde::de::IgnoredAny;
 use tower::{Layer, Service};
 
 use super::{
-    Ask, Auth, GuardError, Location, Locations, Presented, RouteRules, locations::JsonToken,
+    Ask, Auth, GuardError, Location, Locations, Presented, Refused, RouteRules,
+    locations::JsonToken,
 };
 
 /// The largest body in which a token is looked for, in bytes.
@@ -119,7 +120,7 @@ impl Guard {
         self
     }
 
-    async fn enforce(&self, request: Request) -> Result<Request, GuardError> {
+    async fn enforce(&self, request: Request) -> Result<Request, Refused> {
         let (mut parts, body) = request.into_parts();
         let outer = parts.extensions.get::<RouteRules>().cloned();
         let outer = outer.unwrap_or_default();
@@ -133,13 +134,20 @@ impl Guard {
             .clone()
             .unwrap_or_else(|| Arc::new(self.auth.token_locations().clone()));
         parts.extensions.insert(rules);
-        let request = read_token(&locations, Request::from_parts(parts, body)).await?;
+        let read = read_token(&locations, Request::from_parts(parts, body)).await;
+        let request = read.map_err(|error| self.auth.refuse_unread(error))?;
         let (mut parts, body) = request.into_parts();
-        let presented = self.auth.require(&mut parts).await?;
-        for need in &self.needs {
-            need.check(&presented)?;
+        match self.check(&mut parts).await {
+            Ok(()) => Ok(Request::from_parts(parts, body)),
+            Err(error) => Err(self.auth.refuse(error, &parts)),
         }
-        Ok(Request::from_parts(parts, body))
+    }
+
+    async fn check(&self, parts: &mut http::request::Parts) -> Result<(), GuardError> {
+        let presented = self.auth.require(parts).await?;
+        self.needs
+            .iter()
+            .try_for_each(|need| need.check(&presented))
     }
 }
 
@@ -207,7 +215,7 @@ where
         Box::pin(async move {
             match guard.enforce(request).await {
                 Ok(request) => inner.call(request).await,
-                Err(error) => Ok(guard.auth.refuse(error).into_response()),
+                Err(refused) => Ok(refused.into_response()),
             }
         })
     }
@@ -269,7 +277,7 @@ where
         Box::pin(async move {
             match read_token(auth.token_locations(), request).await {
                 Ok(request) => inner.call(request).await,
-                Err(error) => Ok(auth.refuse(error).into_response()),
+                Err(error) => Ok(auth.refuse_unread(error).into_response()),
             }
         })
     }
@@ -301,7 +309,7 @@ async fn read(body: Body) -> Result<Bytes, GuardError> {
 }
 
 /// `application/json`, whatever parameter is behind it.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -7,7 +7,6 @@ use cookie::Cookie;
 use http::{HeaderMap, HeaderName, header, request::Parts};
 
 use super::{AccessCookies, GuardError};
-use crate::token::Rejection;
 
 /// A place in a request where a token may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,10 +87,14 @@ impl FromStr for Location {
 pub struct Locations {
     order: Vec<Location>,
     header: HeaderName,
+    /// The same as the program writes it, for people.
+    header_text: String,
     /// Empty where the header holds the token alone.
     scheme: String,
     cookies: AccessCookies,
     query: String,
+    /// What stands before the token in the parameter.
+    query_prefix: String,
     json: String,
 }
 
@@ -101,9 +104,11 @@ impl Default for Locations {
         Self {
             order: vec![Location::Headers],
             header: header::AUTHORIZATION,
+            header_text: "Authorization".to_owned(),
             scheme: "Bearer".to_owned(),
             cookies: AccessCookies::secure(),
             query: "jwt".to_owned(),
+            query_prefix: String::new(),
             json: "access_token".to_owned(),
         }
     }
@@ -143,6 +148,7 @@ impl Locations {
             return Err(LocationError::Name);
         }
         self.header = name.parse().map_err(|_| LocationError::Name)?;
+        name.clone_into(&mut self.header_text);
         scheme.clone_into(&mut self.scheme);
         Ok(self)
     }
@@ -165,6 +171,13 @@ impl Locations {
         }
         name.clone_into(&mut self.query);
         Ok(self)
+    }
+
+    /// What the value of the query parameter begins with, before the token: nothing, unless set.
+    #[must_use]
+    pub fn query_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.query_prefix);
+        self
     }
 
     /// Another member of a JSON body than `access_token`.
@@ -239,10 +252,29 @@ impl Locations {
             }
             token.trim_start_matches(' ')
         };
-        if token.is_empty() {
-            return Err(Rejection::Malformed.into());
+        if token.is_empty() || token.contains(' ') {
+            return Err(GuardError::NotAToken(TokenForm::Header {
+                name: self.header_text.clone(),
+                scheme: self.scheme.clone(),
+            }));
         }
         Ok(Some(token))
+    }
+
+    /// That a request has no token in any of these places.
+    pub(super) fn missing(&self, parts: &Parts) -> Missing {
+        let mut missing = Missing::from(self);
+        for absence in &mut missing.absences {
+            match absence {
+                Absence::Header { is_there, .. } => {
+                    let value = parts.headers.get(&self.header);
+                    *is_there = value.is_some_and(|value| !value.is_empty());
+                }
+                Absence::Json { is_json, .. } => *is_json = super::layer::is_json(&parts.headers),
+                Absence::Cookie(_) | Absence::Query(_) => {}
+            }
+        }
+        missing
     }
 
     fn in_query(&self, parts: &Parts) -> Result<Option<String>, GuardError> {
@@ -254,11 +286,103 @@ impl Locations {
             .into_iter()
             .filter(|(name, value)| *name == self.query && !value.is_empty())
             .map(|(_, value)| value);
-        match (values.next(), values.next()) {
-            (found, None) => Ok(found),
-            (_, Some(_)) => Err(GuardError::Repeated),
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(None),
+            (Some(value), None) => value,
+            (_, Some(_)) => return Err(GuardError::Repeated),
+        };
+        match value.strip_prefix(&self.query_prefix) {
+            Some(token) => Ok(Some(token.to_owned())),
+            None => Err(GuardError::NotAToken(TokenForm::Query {
+                name: self.query.clone(),
+                prefix: self.query_prefix.clone(),
+            })),
         }
     }
+}
+
+/// That no token was found, and where it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    places: String,
+    pub(super) absences: Vec<Absence>,
+}
+
+/// One place without a token, and what was there instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Absence {
+    Header {
+        name: String,
+        scheme: String,
+        is_there: bool,
+    },
+    Cookie(String),
+    Query(String),
+    Json {
+        name: String,
+        is_json: bool,
+    },
+}
+
+impl Absence {
+    /// The place.
+    pub(super) const fn location(&self) -> Location {
+        match self {
+            Self::Header { .. } => Location::Headers,
+            Self::Cookie(_) => Location::Cookies,
+            Self::Query(_) => Location::QueryString,
+            Self::Json { .. } => Location::Json,
+        }
+    }
+}
+
+impl From<&Locations> for Missing {
+    fn from(locations: &Locations) -> Self {
+        let absence = |location: &Location| match location {
+            Location::Headers => Absence::Header {
+                name: locations.header_text.clone(),
+                scheme: locations.scheme.clone(),
+                is_there: false,
+            },
+            Location::Cookies => Absence::Cookie(locations.cookies.name().to_owned()),
+            Location::QueryString => Absence::Query(locations.query.clone()),
+            Location::Json => Absence::Json {
+                name: locations.json.clone(),
+                is_json: true,
+            },
+        };
+        Self {
+            places: locations.to_string(),
+            absences: locations.order.iter().map(absence).collect(),
+        }
+    }
+}
+
+/// Says where a token is to be put, as [`Locations`] does.
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.places)
+    }
+}
+
+/// The form that a token has in a place, where something else was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenForm {
+    /// In a header: behind a scheme, or alone where that is empty.
+    Header {
+        /// The header.
+        name: String,
+        /// The scheme.
+        scheme: String,
+    },
+    /// In the query: behind a prefix.
+    Query {
+        /// The parameter.
+        name: String,
+        /// The prefix.
+        prefix: String,
+    },
 }
 
 /// The value of a cookie. Of two with one name nobody knows which is meant: another page of the host
@@ -294,13 +418,9 @@ impl fmt::Display for Locations {
             }
             match location {
                 Location::Headers => {
-                    let name = if self.header == header::AUTHORIZATION {
-                        "Authorization"
-                    } else {
-                        self.header.as_str()
-                    };
                     let space = if self.scheme.is_empty() { "" } else { " " };
-                    write!(f, "the header «{name}: {}{space}…»", self.scheme)?;
+                    let (name, scheme) = (&self.header_text, &self.scheme);
+                    write!(f, "the header «{name}: {scheme}{space}…»")?;
                 }
                 Location::Cookies => write!(f, "the cookie «{}»", self.cookies.name())?,
                 Location::QueryString => write!(f, "the query parameter «{}»", self.query)?,
@@ -379,7 +499,7 @@ mod tests {
         for value in ["Bearer", "Bearer   "] {
             assert_eq!(
                 in_authorization(&[value]),
-                Err("the token is malformed".to_owned())
+                Err("there is something else than a token in its place".to_owned())
             );
         }
         for values in [&["Bearer abc", "Bearer abc"] as &[&str], &["Bearer ä"]] {
@@ -475,6 +595,19 @@ mod tests {
             Locations::default().header("a", "b c").unwrap_err(),
             LocationError::Name
         );
+    }
+
+    #[test]
+    fn parameter_may_have_a_prefix_and_then_must() {
+        let locations = Locations::new([Location::QueryString]).unwrap();
+        let locations = locations.query_prefix("bearer ");
+        let token = |uri| found(&locations, &parts(uri, &[]));
+
+        let there = Ok(Some(("a.b.c".to_owned(), Location::QueryString)));
+        assert_eq!(token("/?jwt=bearer%20a.b.c"), there);
+        let refused = Err("there is something else than a token in its place".to_owned());
+        assert_eq!(token("/?jwt=a.b.c"), refused);
+        assert_eq!(token("/?jwt="), Ok(None));
     }
 
     #[test]

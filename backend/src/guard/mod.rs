@@ -27,15 +27,15 @@ use serde::de::DeserializeOwned;
 pub use self::{
     cookies::{AccessCookies, CookieToken},
     error::{GuardError, Refused},
-    flask::flask_answer,
+    flask::{flask_answer, flask_message},
     layer::{Guard, GuardService, JsonTokens, JsonTokensService},
-    locations::{Location, LocationError, Locations},
+    locations::{Location, LocationError, Locations, Missing, TokenForm},
     revocation::{BoxError, Revocation, RevokedTokens},
     user::{CurrentUser, UserLookup},
 };
 use crate::{
     clock::{Clock, SystemClock},
-    token::{AnyClaims, Claims, Rejection, TokenClaims, Verified, Verifier},
+    token::{AnyClaims, Claims, Rejection, TokenClaims, Unverified, Verified, Verifier},
 };
 
 /// How long after they proved presence somebody counts as fresh, where nobody says otherwise.
@@ -78,7 +78,7 @@ pub struct Auth {
 }
 
 type CheckClaims = dyn Fn(&Verified) -> bool + Send + Sync;
-type Answer = dyn Fn(&GuardError) -> Option<Response> + Send + Sync;
+type Answer = dyn Fn(&Refused) -> Option<Response> + Send + Sync;
 
 /// How guards look, and what they ask beside [`Accept`].
 #[derive(Clone)]
@@ -201,7 +201,7 @@ impl Auth {
     ///
     /// # fn hidden(auth: Auth) -> Auth {
     /// // Whoever is not signed in does not learn that there is something.
-    /// auth.answer_refusals(|refused| match refused {
+    /// auth.answer_refusals(|refused| match refused.error() {
     ///     GuardError::Missing(_) => Some(StatusCode::NOT_FOUND.into_response()),
     ///     _ => None,
     /// })
@@ -210,7 +210,7 @@ impl Auth {
     #[must_use]
     pub fn answer_refusals(
         self,
-        answer: impl Fn(&GuardError) -> Option<Response> + Send + Sync + 'static,
+        answer: impl Fn(&Refused) -> Option<Response> + Send + Sync + 'static,
     ) -> Self {
         self.set(|settings| settings.answer = Some(Arc::new(answer)))
     }
@@ -247,8 +247,29 @@ impl Auth {
         self.settings.clock.now().as_secs()
     }
 
-    fn refuse(&self, error: GuardError) -> Refused {
-        Refused::new(error, self.settings.answer.clone())
+    /// Refuses a request, with what its token says where the program answers by itself and the token
+    /// is one of ours.
+    fn refuse(&self, error: GuardError, parts: &Parts) -> Refused {
+        let read = || {
+            let (token, _) = self.places(parts).find(parts).ok()??;
+            Unverified::read(&token).ok()
+        };
+        let is_asked = self.settings.answer.is_some() && error.is_after_the_signature();
+        let token = if is_asked { read() } else { None };
+        Refused::new(error, token, self.settings.answer.clone())
+    }
+
+    /// Refuses a request whose token was not looked for.
+    fn refuse_unread(&self, error: GuardError) -> Refused {
+        Refused::new(error, None, self.settings.answer.clone())
+    }
+
+    /// Where the tokens of a request's route are looked for.
+    fn places<'a>(&'a self, parts: &'a Parts) -> &'a Locations {
+        let route = parts.extensions.get::<RouteRules>();
+        route
+            .and_then(|route| route.locations.as_deref())
+            .unwrap_or(&self.settings.locations)
     }
 
     /// Whether this token, found there, may do what the request wants.
@@ -319,14 +340,8 @@ impl Auth {
     async fn require(&self, parts: &mut Parts) -> Result<Presented, GuardError> {
         match self.authenticate(parts).await? {
             Some(presented) => Ok(presented),
-            None => Err(self.missing(parts)),
+            None => Err(GuardError::Missing(self.places(parts).missing(parts))),
         }
-    }
-
-    fn missing(&self, parts: &Parts) -> GuardError {
-        let route = parts.extensions.get::<RouteRules>();
-        let locations = route.and_then(|route| route.locations.as_deref());
-        GuardError::Missing(locations.unwrap_or(&self.settings.locations).to_string())
     }
 }
 
@@ -403,7 +418,7 @@ where
         let presented = auth.require(parts).await?;
         Ok(C::read(&presented.token)?)
     };
-    read.await.map_err(|error| auth.refuse(error))
+    read.await.map_err(|error| auth.refuse(error, parts))
 }
 
 macro_rules! guards {
@@ -443,7 +458,7 @@ macro_rules! guards {
                     let claims = presented.map(|presented| Self::read(&presented.token));
                     Ok(claims.transpose()?)
                 };
-                read.await.map_err(|error| auth.refuse(error))
+                read.await.map_err(|error| auth.refuse(error, parts))
             }
         }
     )*};
@@ -472,7 +487,24 @@ where
         let presented = auth.require(parts).await;
         presented
             .map(|presented| presented.location)
-            .map_err(|error| auth.refuse(error))
+            .map_err(|error| auth.refuse(error, parts))
+    }
+}
+
+/// `None` where no credential is presented.
+impl<S> OptionalFromRequestParts<S> for Location
+where
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refused> {
+        let auth = Auth::from_ref(state);
+        let presented = auth.authenticate(parts).await;
+        presented
+            .map(|presented| presented.map(|presented| presented.location))
+            .map_err(|error| auth.refuse(error, parts))
     }
 }
 
@@ -506,7 +538,7 @@ where
             presented.require_fresh(None)?;
             Ok(Self(C::read(&presented.token)?))
         };
-        read.await.map_err(|error| auth.refuse(error))
+        read.await.map_err(|error| auth.refuse(error, parts))
     }
 }
 
@@ -538,7 +570,7 @@ where
             presented.require_verified_email()?;
             Ok(Self(C::read(&presented.token)?))
         };
-        read.await.map_err(|error| auth.refuse(error))
+        read.await.map_err(|error| auth.refuse(error, parts))
     }
 }
 

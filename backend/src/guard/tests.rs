@@ -436,7 +436,7 @@ async fn program_may_refuse_claims() {
 #[tokio::test]
 async fn program_may_answer_refusals_in_its_own_way() {
     let program = Program::new().configured(|auth| {
-        auth.answer_refusals(|error| match error {
+        auth.answer_refusals(|error| match error.error() {
             GuardError::Missing(_) => Some("who are you?".into_response()),
             _ => None,
         })
@@ -452,6 +452,35 @@ async fn program_may_answer_refusals_in_its_own_way() {
         let usual = program.ask(router, "bad").await;
         assert_eq!(usual, said(401, "token_invalid"));
     }
+}
+
+#[tokio::test]
+async fn answer_of_the_programs_own_sees_the_token_only_where_it_is_genuine() {
+    let program = Program::new().configured(|auth| {
+        auth.answer_refusals(|refused| {
+            let claims = refused.token().map(|token| token.claims["sub"].to_string());
+            Some(
+                claims
+                    .unwrap_or_else(|| "nobody".to_owned())
+                    .into_response(),
+            )
+        })
+    });
+    let subject = format!("\"{}\"", Program::subject().id);
+    let old = program.token(Grant::new());
+    let forged = format!("{}A", &old[..old.len() - 1]);
+
+    for router in [
+        page(get(async |_: Fresh<Claims>| "let in")),
+        plain().route_layer(program.auth.guard().fresh()),
+    ] {
+        assert_eq!(program.ask(router.clone(), &old).await.1, subject);
+        assert_eq!(program.ask(router, &forged).await.1, "nobody");
+    }
+    program.clock.advance(Duration::from_hours(1));
+    let router = page(get(async |_: Claims| "let in"));
+    assert_eq!(program.ask(router.clone(), &old).await.1, subject);
+    assert_eq!(program.ask(router, &forged).await.1, "nobody");
 }
 
 fn everywhere() -> Locations {

@@ -96,7 +96,7 @@ where
             let presented = auth.require(parts).await?;
             Self::find(&UserLookup::from_ref(state), presented.token).await
         };
-        found.await.map_err(|error| auth.refuse(error))
+        found.await.map_err(|error| auth.refuse(error, parts))
     }
 }
 
@@ -119,6 +119,6 @@ where
                     .map(Some),
             }
         };
-        found.await.map_err(|error| auth.refuse(error))
+        found.await.map_err(|error| auth.refuse(error, parts))
     }
 }

@@ -274,7 +274,7 @@ fn credential(
         Err(error @ (GuardError::MalformedAuthorization | GuardError::Repeated)) => {
             return Err(error.into());
         }
-        Ok(None) => GuardError::Missing(places.to_string()),
+        Ok(None) => GuardError::Missing(places.into()),
         Err(error) => error,
     };
     let body = body.and_then(|Json(request)| request.refresh_token);

@@ -34,10 +34,10 @@ impl<'t> Jws<'t> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Rejection::TooLong);
         }
-        let (message, signature) = text.rsplit_once('.').ok_or(Rejection::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(Rejection::Malformed)?;
+        let (message, signature) = text.rsplit_once('.').ok_or(Rejection::NotThreeParts)?;
+        let (header, payload) = message.split_once('.').ok_or(Rejection::NotThreeParts)?;
         if payload.contains('.') {
-            return Err(Rejection::Malformed);
+            return Err(Rejection::NotThreeParts);
         }
         let header = URL_SAFE_NO_PAD
             .decode(header)
@@ -82,7 +82,7 @@ impl<'t> Jws<'t> {
     /// agree with it (RFC 8725 §3.1).
     pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Vec<u8>, Rejection> {
         if self.header("alg") != Some(key.algorithm().as_str()) {
-            return Err(Rejection::BadSignature);
+            return Err(Rejection::WrongAlgorithm);
         }
         let algorithm = key.algorithm().to_jwt();
         let message = self.message.as_bytes();

@@ -112,7 +112,7 @@ impl KeySource {
             return Err(Rejection::UnknownKey);
         }
         let alg = jws.header("alg");
-        let mut refused = Rejection::UnknownKey;
+        let mut refused = Rejection::WrongAlgorithm;
         let fitting = keys
             .iter()
             .filter(|key| alg == Some(key.algorithm().as_str()));

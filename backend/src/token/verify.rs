@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::{
     ACCESS_TOKEN_TYPE, KeySource, Profile,
     claims::{Registered, Verified},
@@ -51,6 +53,9 @@ pub enum Rejection {
     /// Longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
     #[error("the token is too long")]
     TooLong,
+    /// No three parts with points between them.
+    #[error("the token has not three parts")]
+    NotThreeParts,
     /// Not three segments of base64url with a JSON object each, or a header that we never write.
     #[error("the token is malformed")]
     Malformed,
@@ -60,12 +65,21 @@ pub enum Rejection {
     /// Signed by nobody we know.
     #[error("the token names no key of ours")]
     UnknownKey,
-    /// The signature does not fit, or its algorithm is not the key's.
+    /// Its algorithm is not the key's.
+    #[error("the algorithm is not the one of the key")]
+    WrongAlgorithm,
+    /// The signature does not fit.
     #[error("the signature does not fit")]
     BadSignature,
-    /// A claim is missing or has the wrong type.
+    /// A claim is missing, or several are not there as they should be.
     #[error("a claim is missing or malformed")]
     MalformedClaims,
+    /// This claim is missing.
+    #[error("the claim `{0}` is missing")]
+    MissingClaim(&'static str),
+    /// `sub` is no text (RFC 7519 §4.1.2).
+    #[error("the claim `sub` is no text")]
+    SubjectNotText,
     /// Issued by somebody else.
     #[error("the token is from another issuer")]
     WrongIssuer,
@@ -185,7 +199,7 @@ impl Verifier {
         // Nothing in the payload is looked at before the signature holds.
         let payload = self.keys.verify(&jws, token, is_named)?;
         let claims: Registered =
-            serde_json::from_slice(&payload).map_err(|_| Rejection::MalformedClaims)?;
+            serde_json::from_slice(&payload).map_err(|_| malformed(&payload))?;
         self.check(&claims, now)?;
         Ok(Verified::new(
             self.profile,
@@ -210,16 +224,16 @@ impl Verifier {
     }
 
     fn check(&self, claims: &Registered, now: i64) -> Result<(), Rejection> {
-        let missing = Rejection::MalformedClaims;
-        let exp = claims.exp.ok_or(missing)?;
+        let missing = Rejection::MissingClaim;
         if claims.sub.is_none() {
-            return Err(missing);
+            return Err(missing("sub"));
         }
+        let exp = claims.exp.ok_or(missing("exp"))?;
         match self.profile {
-            Profile::Rfc9068 if claims.iat.is_none() || claims.jti.is_none() => {
-                return Err(missing);
+            Profile::Rfc9068 | Profile::FlaskJwtExtended if claims.iat.is_none() => {
+                return Err(missing("iat"));
             }
-            Profile::FlaskJwtExtended if claims.iat.is_none() => return Err(missing),
+            Profile::Rfc9068 if claims.jti.is_none() => return Err(missing("jti")),
             Profile::FlaskJwtExtended if claims.kind.as_deref() == Some("refresh") => {
                 return Err(Rejection::WrongType);
             }
@@ -227,14 +241,14 @@ impl Verifier {
         }
         if let Some(issuer) = &self.issuer {
             match &claims.iss {
-                None => return Err(missing),
+                None => return Err(missing("iss")),
                 Some(iss) if iss != issuer => return Err(Rejection::WrongIssuer),
                 Some(_) => {}
             }
         }
         if !self.audiences.is_empty() {
             if claims.aud.is_empty() {
-                return Err(missing);
+                return Err(missing("aud"));
             }
             if !self.audiences.iter().any(|own| claims.aud.contains(own)) {
                 return Err(Rejection::WrongAudience);
@@ -258,6 +272,19 @@ impl Verifier {
             return Err(Rejection::Expired);
         }
         Ok(())
+    }
+}
+
+/// What is wrong with claims that cannot be read.
+fn malformed(payload: &[u8]) -> Rejection {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: serde_json::Value,
+    }
+
+    match serde_json::from_slice(payload) {
+        Ok(Subject { sub }) if !sub.is_string() => Rejection::SubjectNotText,
+        _ => Rejection::MalformedClaims,
     }
 }
 
@@ -429,7 +456,7 @@ mod tests {
                 json!({ "aud": ["https://evil.example", "https://api.example.com.evil"] }),
                 Rejection::WrongAudience,
             ),
-            (json!({ "aud": [] }), Rejection::MalformedClaims),
+            (json!({ "aud": [] }), Rejection::MissingClaim("aud")),
         ] {
             let token = signed(&pair, &with(changes.clone()));
             assert_eq!(verdict(&pair, &token), Err(why), "{changes}");
@@ -491,7 +518,7 @@ mod tests {
         let confused = format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag));
         assert_eq!(
             ec.verifier.verify(&confused, NOW),
-            Err(Rejection::BadSignature)
+            Err(Rejection::WrongAlgorithm)
         );
     }
 
@@ -532,7 +559,7 @@ mod tests {
                 let confused = format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag));
                 assert_eq!(
                     rs.verifier.verify(&confused, NOW),
-                    Err(Rejection::BadSignature)
+                    Err(Rejection::WrongAlgorithm)
                 );
             }
         }
@@ -643,12 +670,10 @@ mod tests {
             let mut missing = good.clone();
             missing.as_object_mut().unwrap().remove(name);
             // What RFC 9068 §2.2 requires; beyond it, nothing is skipped where something is absent.
-            let is_required = ["iss", "sub", "aud", "exp", "iat", "jti"].contains(&&**name);
-            let expected = if is_required {
-                Err(Rejection::MalformedClaims)
-            } else {
-                Ok(())
-            };
+            let expected = ["iss", "sub", "aud", "exp", "iat", "jti"]
+                .into_iter()
+                .find(|required| required == name)
+                .map_or(Ok(()), |required| Err(Rejection::MissingClaim(required)));
             assert_eq!(verify(&missing.to_string()), expected, "without {name}");
 
             let wrong = with(json!({ name: { "a": 1 } })).to_string();
@@ -656,8 +681,17 @@ mod tests {
             let repeated =
                 good.to_string()
                     .replacen('{', &format!("{{\"{name}\":{},", good[name]), 1);
-            for body in [wrong, null, repeated] {
-                assert_eq!(verify(&body), Err(Rejection::MalformedClaims), "{body}");
+            let mistyped = if name == "sub" {
+                Rejection::SubjectNotText
+            } else {
+                Rejection::MalformedClaims
+            };
+            for (body, why) in [
+                (wrong, mistyped),
+                (null, mistyped),
+                (repeated, Rejection::MalformedClaims),
+            ] {
+                assert_eq!(verify(&body), Err(why), "{body}");
             }
         }
         // CVE-2026-25537: a time as text must not read as «no time».

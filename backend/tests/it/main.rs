@@ -19,6 +19,7 @@ mod contract;
 mod docs;
 mod errors;
 mod examples;
+mod flask;
 mod gate;
 mod lineage;
 mod locations;

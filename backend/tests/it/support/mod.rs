@@ -280,6 +280,14 @@ async fn listen(
 }
 
 fn config(folder: &Path, database: &Database, settings: &[(&'static str, String)]) -> Config {
+    // A restart listens on another port, and its tokens must stay acceptable. Those of
+    // flask-jwt-extended name neither.
+    let names = [
+        ("COUNTERSIGN_TOKEN__ISSUER", "http://issuer.test"),
+        ("COUNTERSIGN_TOKEN__AUDIENCE", "http://audience.test"),
+    ];
+    let is_flask = |(name, _): &(&str, String)| *name == "TOKEN__PROFILE";
+    let names = names.into_iter().filter(|_| !settings.iter().any(is_flask));
     let environment = settings
         .iter()
         .map(|(name, value)| (format!("COUNTERSIGN_{name}"), value.clone()))
@@ -292,15 +300,7 @@ fn config(folder: &Path, database: &Database, settings: &[(&'static str, String)
             "COUNTERSIGN_DATA_DIR".to_owned(),
             folder.display().to_string(),
         )])
-        // A restart listens on another port, and its tokens must stay acceptable.
-        .chain([(
-            "COUNTERSIGN_TOKEN__ISSUER".to_owned(),
-            "http://issuer.test".to_owned(),
-        )])
-        .chain([(
-            "COUNTERSIGN_TOKEN__AUDIENCE".to_owned(),
-            "http://audience.test".to_owned(),
-        )])
+        .chain(names.map(|(name, value)| (name.to_owned(), value.to_owned())))
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     let sources = Sources {
