@@ -31,6 +31,13 @@ pub(crate) fn answer(error: &dyn Error, problem: Problem, challenge: &Challenge)
             error = %Chain(error),
             "request failed"
         );
+    } else {
+        // For who wonders why: the answer tells no more than it may.
+        tracing::debug!(
+            problem.code = problem.code.as_str(),
+            error = %Chain(error),
+            "request refused"
+        );
     }
     let mut response = problem_response(problem);
     let challenge = match challenge {

@@ -65,6 +65,8 @@ pub struct Parts {
     pub include_email: bool,
     /// What tokens say beside the usual.
     pub grants: Option<Arc<Grants>>,
+    /// The longest that a token issued from here on can be accepted.
+    pub own_token_life: Duration,
     /// Which sessions are known to live or to have ended.
     pub liveness: Liveness,
     /// How sessions live and end.
@@ -206,6 +208,7 @@ impl App {
             verifier,
             signer,
             longest_token_life: longest_life + leeway + Duration::from_secs(1),
+            own_token_life: access_ttl + leeway + Duration::from_secs(1),
             profile: config.token.profile,
             identity: config.token.identity,
             include_email: config.token.include_email,

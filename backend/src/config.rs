@@ -237,6 +237,9 @@ impl Config {
         if let Some(listen) = config.metrics.listen.filter(|listen| is_exposed(*listen)) {
             settings.warnings.push(Warning::MetricsExposed { listen });
         }
+        if !config.token.locations.suits_pages() {
+            settings.warnings.push(Warning::PagesShutOut);
+        }
         if config.public_url.is_some() && !config.dev.extra_origins.is_empty() {
             let key = "dev.extra_origins";
             settings.warnings.push(Warning::OfDevelopment { key });

@@ -11,7 +11,7 @@ use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::{error::Error, limits::AddressPrefix};
+use crate::{error::Error, guard, limits::AddressPrefix};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -89,7 +89,11 @@ where
         if !is_json(request.headers()) {
             return Err(BodyError::ContentType.into());
         }
-        let body = read(request.into_body()).await?;
+        let token_member = guard::token_member(request.extensions()).map(str::to_owned);
+        let mut body = read(request.into_body()).await?;
+        if let Some(member) = token_member {
+            without(&mut body, &member);
+        }
         parse(&body).map(Json).map_err(Error::from)
     }
 }
@@ -140,6 +144,17 @@ async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
         Ok(Err(_)) => Err(BodyError::BrokeOff),
+    }
+}
+
+/// Takes the access token out of a body, where a guard found it there: it is no member of any
+/// request's own.
+fn without(body: &mut Vec<u8>, member: &str) {
+    let Ok(mut members) = serde_json::from_slice::<serde_json::Map<_, _>>(body) else {
+        return;
+    };
+    if members.remove(member).is_some() {
+        *body = serde_json::Value::Object(members).to_string().into_bytes();
     }
 }
 

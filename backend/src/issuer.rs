@@ -112,7 +112,7 @@ impl Issuer {
         grant: Grant,
     ) -> Result<CookieToken, SignError> {
         let csrf = csrf_value();
-        let token = self.issue(subject, grant.csrf(csrf.expose().to_owned()))?;
+        let token = self.issue(subject, grant.csrf(csrf.clone()))?;
         Ok(CookieToken { token, csrf })
     }
 

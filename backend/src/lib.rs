@@ -37,7 +37,7 @@
 mod answer;
 pub mod clock;
 pub mod guard;
-pub mod issuer;
+mod issuer;
 mod rng;
 pub mod timestamp;
 pub mod token;

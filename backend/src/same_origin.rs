@@ -31,36 +31,57 @@ impl OwnOrigins {
     /// Whether a request with these headers comes from one of them. `Sec-Fetch-Site`, which no page
     /// can set, decides where it is sent; else `Origin` does. Without either nobody knows, and not
     /// to know is no.
-    fn has_sent(&self, headers: &HeaderMap) -> bool {
+    fn has_sent(&self, headers: &HeaderMap) -> SameOrigin {
+        let judged = |is_own| {
+            if is_own {
+                SameOrigin::Own
+            } else {
+                SameOrigin::Foreign
+            }
+        };
         let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
         match (sites.next(), sites.next()) {
-            (Some(site), None) => return site == "same-origin",
-            (Some(_), Some(_)) => return false,
+            (Some(site), None) => return judged(site == "same-origin"),
+            (Some(_), Some(_)) => return SameOrigin::Foreign,
             (None, _) => {}
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             // `null` is the origin of whoever has none, and none of ours.
-            (Some(origin), None) => origin.to_str().is_ok_and(|origin| self.0.contains(origin)),
-            _ => false,
+            (Some(origin), None) => {
+                judged(origin.to_str().is_ok_and(|origin| self.0.contains(origin)))
+            }
+            (Some(_), Some(_)) => SameOrigin::Foreign,
+            (None, _) => SameOrigin::Unknown,
         }
     }
 }
 
 /// Whether the request comes from pages of our own.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SameOrigin(bool);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SameOrigin {
+    /// It does.
+    Own,
+    /// It comes from another page.
+    Foreign,
+    /// Nobody knows: no browser sent it, or an old one.
+    Unknown,
+}
 
 impl SameOrigin {
-    pub(crate) const fn holds(self) -> bool {
-        self.0
+    pub(crate) fn holds(self) -> bool {
+        self == Self::Own
+    }
+
+    pub(crate) fn is_foreign(self) -> bool {
+        self == Self::Foreign
     }
 
     /// # Errors
     ///
     /// [`Error::CrossOrigin`] where it does not, or nobody knows.
-    pub(crate) const fn require(self) -> Result<(), Error> {
-        if self.0 {
+    pub(crate) fn require(self) -> Result<(), Error> {
+        if self.holds() {
             Ok(())
         } else {
             Err(Error::CrossOrigin)
@@ -76,9 +97,7 @@ where
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(
-            App::from_ref(state).own_origins.has_sent(&parts.headers),
-        ))
+        Ok(App::from_ref(state).own_origins.has_sent(&parts.headers))
     }
 }
 
@@ -94,7 +113,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        origins.has_sent(&map)
+        origins.has_sent(&map).holds()
     }
 
     #[test]

@@ -164,18 +164,21 @@ async fn try_register(
     }
 
     let hash = app.hasher.hash(new.password.expose()).await?;
-    let (email, hash) = (&new.email, &hash);
-    let created = retrying(|| async move {
+    let account = Account::new(app, &new.email);
+    // Before it is written down: where the application cannot say it, nothing has happened.
+    let own = sessions::grant(app, &account).await?;
+    let (email, hash, account) = (&new.email, &hash, &account);
+    let opened = retrying(|| async move {
         let mut tx = app.db.write().await?;
-        let Some(account) = create(&mut tx, app, email, hash).await? else {
+        if !store::insert(&mut tx, account, &email.key(), hash).await? {
             return Ok(None);
-        };
+        }
         let opened = sessions::open(&mut tx, app, account.id, opening).await?;
         tx.commit().await?;
-        Ok(Some((account, opened)))
+        Ok(Some(opened))
     });
-    let (account, opened) = created.await?.ok_or(RegisterError::EmailTaken)?;
-    Ok(sessions::issue(app, &account, &opened).await?)
+    let opened = opened.await?.ok_or(RegisterError::EmailTaken)?;
+    Ok(sessions::issue(app, account, &opened, own)?)
 }
 
 /// Makes an account by the operator's wish, whatever the policy says.
@@ -185,28 +188,26 @@ async fn try_register(
 /// [`RegisterError`] where the address is taken or something failed.
 pub async fn create_by_operator(app: &App, new: NewAccount) -> Result<Account, RegisterError> {
     let hash = app.hasher.hash(new.password.expose()).await?;
+    let account = Account::new(app, &new.email);
     let mut tx = app.db.write().await?;
-    let account = create(&mut tx, app, &new.email, &hash).await?;
+    let is_inserted = store::insert(&mut tx, &account, &new.email.key(), &hash).await?;
     tx.commit().await?;
-    account.ok_or(RegisterError::EmailTaken)
+    is_inserted
+        .then_some(account)
+        .ok_or(RegisterError::EmailTaken)
 }
 
-/// The new account; `None` where the address is taken.
-async fn create(
-    tx: &mut Tx,
-    app: &App,
-    email: &Email,
-    hash: &PasswordHash,
-) -> Result<Option<Account>, StoreError> {
-    let now = app.clock.now();
-    let account = Account {
-        id: rng::id(now).into(),
-        email: email.as_str().to_owned(),
-        email_verified_at: None,
-        created_at: now,
-    };
-    let is_inserted = store::insert(tx, &account, &email.key(), hash).await?;
-    Ok(is_inserted.then_some(account))
+impl Account {
+    /// One that is not written down yet.
+    fn new(app: &App, email: &Email) -> Self {
+        let now = app.clock.now();
+        Self {
+            id: rng::id(now).into(),
+            email: email.as_str().to_owned(),
+            email_verified_at: None,
+            created_at: now,
+        }
+    }
 }
 
 /// The account of an address, with its hash.

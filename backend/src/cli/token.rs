@@ -154,7 +154,8 @@ async fn mint_token(config: &Config, email: &str) -> anyhow::Result<String> {
         };
         let opened = sessions::open(&mut tx, &app, found.account.id, &opening).await?;
         tx.commit().await?;
-        let issued = sessions::issue(&app, &found.account, &opened).await?;
+        let own = sessions::grant(&app, &found.account).await?;
+        let issued = sessions::issue(&app, &found.account, &opened, own)?;
         Ok(format!("{}\n", issued.access_token.expose()))
     };
     let token = token.await;

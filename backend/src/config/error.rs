@@ -192,6 +192,13 @@ pub enum Warning {
          `Countersign::metrics()` where your monitoring reaches it"
     )]
     MetricsMounted,
+    /// The places of tokens are not those of the pages.
+    #[error(
+        "the pages of this server send access tokens as `Authorization: Bearer …`, which \
+         token.locations, token.header_name and token.header_scheme do not look at first: they \
+         will be refused. Put \"headers\" before \"cookies\" to use them"
+    )]
+    PagesShutOut,
     /// A key of development in production.
     #[error("{key} is for development and does nothing beside public_url")]
     OfDevelopment {

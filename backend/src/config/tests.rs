@@ -201,18 +201,23 @@ fn file_can_say_everything() {
                     Headers,
                 ],
                 header: "x-access-token",
+                header_text: "X-Access-Token",
                 scheme: "JWT",
                 cookies: AccessCookies {
                     name: "__Host-access_token_cookie",
                     csrf_name: "__Host-csrf_access_token",
                     csrf_header: "x-csrf-token",
                     path: "/",
+                    csrf_path: "/",
                     domain: None,
                     same_site: Strict,
                     is_secure: true,
                     is_protected: true,
+                    is_csrf_set: true,
+                    is_kept: true,
                 },
                 query: "jwt",
+                query_prefix: "",
                 json: "access_token",
             },
             include_email: false,
@@ -289,6 +294,23 @@ fn token_locations_are_known_places_each_once() {
         "[\"headers\", 1]",
     ] {
         assert!(refused(list).contains("`token.locations`"), "{list}");
+    }
+}
+
+#[test]
+fn pages_that_would_be_shut_out_are_warned_of() {
+    for (list, is_warned) in [
+        (r#"["headers"]"#, false),
+        (r#"["headers", "cookies"]"#, false),
+        (r#"["query_string", "headers"]"#, false),
+        (r#"["cookies", "headers"]"#, true),
+        (r#"["cookies"]"#, true),
+        (r#"["json"]"#, true),
+    ] {
+        let warnings = Operator::new()
+            .sets("COUNTERSIGN_TOKEN__LOCATIONS", list)
+            .warnings();
+        assert_eq!(!warnings.is_empty(), is_warned, "{list}");
     }
 }
 

@@ -33,6 +33,10 @@ use crate::token::Verified;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an attribute that a cookie has or has not"
+)]
 pub struct AccessCookies {
     name: String,
     csrf_name: String,
@@ -101,30 +105,44 @@ impl AccessCookies {
         self
     }
 
-    /// Another path than `/`, for both. Browsers refuse it under a name with `__Host-`.
+    /// Another path than `/`, for both; the names lose their `__Host-`, under which browsers refuse it.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         let path = path.to_owned();
         Self {
             csrf_path: path.clone(),
             path,
-            ..self
+            ..self.without_prefix()
         }
+    }
+
+    /// A name with `__Host-` is good for one host and the path `/` alone (RFC 6265bis §4.1.3.2).
+    fn without_prefix(mut self) -> Self {
+        for name in [&mut self.name, &mut self.csrf_name] {
+            if let Some(plain) = name.strip_prefix("__Host-") {
+                *name = plain.to_owned();
+            }
+        }
+        self
     }
 
     /// Another path for the cookie to be repeated: that of the pages whose script reads it.
     #[must_use]
-    pub fn csrf_path(mut self, path: &str) -> Self {
-        path.clone_into(&mut self.csrf_path);
-        self
+    pub fn csrf_path(self, path: &str) -> Self {
+        Self {
+            csrf_path: path.to_owned(),
+            ..self.without_prefix()
+        }
     }
 
-    /// For this domain and what is below it, instead of this host alone. Browsers refuse it under a
-    /// name with `__Host-`.
+    /// For this domain and what is below it, instead of this host alone; the names lose their
+    /// `__Host-`, under which browsers refuse it.
     #[must_use]
-    pub fn domain(mut self, domain: &str) -> Self {
-        self.domain = Some(domain.to_owned());
-        self
+    pub fn domain(self, domain: &str) -> Self {
+        Self {
+            domain: Some(domain.to_owned()),
+            ..self.without_prefix()
+        }
     }
 
     /// Another rule than `Strict` for requests from other sites. `Lax` lets links from elsewhere

@@ -116,10 +116,10 @@ impl GuardError {
         };
         let plain = |code, detail: &str| (Problem::new(code, detail), Challenge::None);
         match self {
-            Self::Missing(places) => (
+            Self::Missing(missing) => (
                 Problem::new(
                     Code::TokenMissing,
-                    format!("Send an access token in {places}. POST /auth gives one."),
+                    format!("Send an access token in {missing}. {}", missing.hint()).trim_end(),
                 ),
                 Challenge::Bare,
             ),
@@ -196,7 +196,11 @@ impl GuardError {
                         one_of(needed)
                     ),
                 ),
-                Challenge::InsufficientScope(needed.join(" ")),
+                // Of several any one would do, which the challenge has no words for.
+                Challenge::InsufficientScope(match needed.as_slice() {
+                    [one] => one.clone(),
+                    _ => String::new(),
+                }),
             ),
             Self::MissingRole(needed) => (
                 Problem::new(
@@ -215,7 +219,7 @@ impl GuardError {
                     retry_after: Some(RETRY_AFTER),
                     ..Problem::new(
                         Code::Unavailable,
-                        "The database does not answer. Try again in a moment.",
+                        "It cannot be said now whether this token holds. Try again in a moment.",
                     )
                 },
                 Challenge::None,

@@ -15,12 +15,14 @@ use axum::{
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use tower::{Layer, Service};
 
 use super::{
     Ask, Auth, GuardError, Location, Locations, Presented, Refused, RouteRules,
     locations::JsonToken,
 };
+use crate::token::Rejection;
 
 /// The largest body in which a token is looked for, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -31,7 +33,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// routes inside need. Made by [`Auth::guard`].
 ///
 /// What is needed adds up: `.scope("a").scope("b")` needs both, and a guard within a guard needs
-/// what both need. Extractors inside see the same token, which is judged once.
+/// what both need. Extractors inside see the same token, which is judged once, and follow the
+/// innermost guard where it says something of places, windows or revocation.
+///
+/// Every method is guarded alike, OPTIONS too. What answers preflights, and what lets a request have
+/// another method than it came with, belongs outside of the guard.
 #[derive(Debug, Clone)]
 #[must_use = "a guard guards nothing before it is a layer"]
 pub struct Guard {
@@ -46,7 +52,7 @@ pub struct Guard {
 enum Need {
     AnyScope(Vec<String>),
     AnyRole(Vec<String>),
-    Fresh(Option<Duration>),
+    Fresh(Duration),
     VerifiedEmail,
 }
 
@@ -89,21 +95,24 @@ impl Guard {
     /// The person must have proved presence a short while ago; otherwise the answer is 403
     /// `fresh_token_required`. How short is said by [`Auth::fresh_for`].
     pub fn fresh(self) -> Self {
-        self.need(Need::Fresh(None))
+        let window = self.auth.settings.fresh_for;
+        self.need(Need::Fresh(window))
     }
 
-    /// The same within this window.
+    /// The same within this window, which [`Fresh`](super::Fresh) inside follows too.
     pub fn fresh_within(mut self, window: Duration) -> Self {
         self.fresh_for = Some(window);
-        self.need(Need::Fresh(Some(window)))
+        self.need(Need::Fresh(window))
     }
 
-    /// The account's address must be confirmed; otherwise the answer is 403 `email_unverified`.
+    /// The account's address must be confirmed; otherwise the answer is 403 `email_unverified`. Tokens
+    /// say so unless `token.include_email` is off: then nobody passes.
     pub fn verified_email(self) -> Self {
         self.need(Need::VerifiedEmail)
     }
 
-    /// These routes look for tokens elsewhere than the rest.
+    /// These routes look for tokens elsewhere than the rest. Where a guard outside looks in other
+    /// places than one inside, a request may have a token for each, and each judges its own.
     pub fn locations(mut self, locations: Locations) -> Self {
         self.locations = Some(Arc::new(locations));
         self
@@ -122,12 +131,13 @@ impl Guard {
 
     async fn enforce(&self, request: Request) -> Result<Request, Refused> {
         let (mut parts, body) = request.into_parts();
-        let outer = parts.extensions.get::<RouteRules>().cloned();
-        let outer = outer.unwrap_or_default();
+        let outer = self.auth.route(&parts).cloned().unwrap_or_default();
         let rules = RouteRules {
+            by: Some(self.auth.clone()),
             locations: self.locations.clone().or(outer.locations),
             fresh_for: self.fresh_for.or(outer.fresh_for),
-            ask: self.ask.unwrap_or(outer.ask),
+            // Laxer only where this guard itself is.
+            ask: self.ask.unwrap_or(Ask::Everything),
         };
         let locations = rules
             .locations
@@ -284,18 +294,24 @@ where
 }
 
 /// Notes the token of the body, where one may be there; the body goes on as it came.
-async fn read_token(locations: &Locations, mut request: Request) -> Result<Request, GuardError> {
-    if !locations.contains(Location::Json) || request.extensions().get::<JsonToken>().is_some() {
-        return Ok(request);
-    }
-    if !is_json(request.headers()) || request.body().is_end_stream() {
-        request.extensions_mut().insert(JsonToken(None));
+async fn read_token(locations: &Locations, request: Request) -> Result<Request, GuardError> {
+    let name = locations.json_member();
+    if !locations.contains(Location::Json) {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
+    // Neither read twice, nor where a place before it has the token.
+    let is_read = JsonToken::find(&parts, name).is_some();
+    if is_read || locations.is_found_before_json(&parts) {
+        return Ok(Request::from_parts(parts, body));
+    }
+    if !is_json(&parts.headers) || body.is_end_stream() {
+        parts.extensions.insert(JsonToken::new(name, None));
+        return Ok(Request::from_parts(parts, body));
+    }
     let body = read(body).await?;
-    let token = member(&body, locations.json_member())?;
-    parts.extensions.insert(JsonToken(token));
+    let token = member(&body, name)?;
+    parts.extensions.insert(JsonToken::new(name, token));
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
@@ -317,8 +333,8 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// A member of a JSON object, where it is text; two of one name are refused. A body that is no such
-/// object holds no token: what else is wrong with it the handler says.
+/// A member of a JSON object; two of one name are refused, and what is no text. A body that is no
+/// such object holds no token: what else is wrong with it the handler says.
 fn member(body: &[u8], name: &str) -> Result<Option<String>, GuardError> {
     struct Members<'n>(&'n str);
 
@@ -336,14 +352,16 @@ fn member(body: &[u8], name: &str) -> Result<Option<String>, GuardError> {
             let mut found = Vec::new();
             while let Some(name) = map.next_key::<String>()? {
                 if name == self.0 {
-                    found.push(map.next_value::<String>()?);
+                    found.push(map.next_value::<Value>()?);
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
             Ok(match (found.pop(), found.is_empty()) {
                 (_, false) => Err(GuardError::Repeated),
-                (token, true) => Ok(token.filter(|token| !token.is_empty())),
+                (None | Some(Value::Null), true) => Ok(None),
+                (Some(Value::String(token)), true) => Ok(Some(token).filter(|it| !it.is_empty())),
+                (Some(_), true) => Err(Rejection::Malformed.into()),
             })
         }
     }
@@ -368,7 +386,9 @@ mod tests {
                 Some(Some("a")),
             ),
             (r#"{"access_token":""}"#, Some(None)),
-            (r#"{"access_token":7}"#, Some(None)),
+            (r#"{"access_token":null}"#, Some(None)),
+            (r#"{"access_token":7}"#, None),
+            (r#"{"access_token":"a","access_token":7}"#, None),
             (r#"{"note":1}"#, Some(None)),
             (r#"["access_token"]"#, Some(None)),
             ("", Some(None)),

@@ -203,6 +203,19 @@ impl Locations {
         &self.cookies
     }
 
+    /// Whether our pages get through: they send `Authorization`, and the browser may send a cookie
+    /// along, whose secret they do not repeat.
+    #[cfg(feature = "server")]
+    pub(crate) fn suits_pages(&self) -> bool {
+        let is_usual =
+            self.header == header::AUTHORIZATION && self.scheme.eq_ignore_ascii_case("Bearer");
+        let first = self
+            .order
+            .iter()
+            .find(|place| matches!(place, Location::Headers | Location::Cookies));
+        is_usual && first == Some(&Location::Headers)
+    }
+
     pub(super) fn json_member(&self) -> &str {
         &self.json
     }
@@ -213,20 +226,35 @@ impl Locations {
         parts: &'p Parts,
     ) -> Result<Option<(Cow<'p, str>, Location)>, GuardError> {
         for location in &self.order {
-            let found = match location {
-                Location::Headers => self.in_header(&parts.headers)?.map(Cow::Borrowed),
-                Location::Cookies => in_cookie(&parts.headers, self.cookies.name())?,
-                Location::QueryString => self.in_query(parts)?.map(Cow::Owned),
-                Location::Json => match parts.extensions.get::<JsonToken>() {
-                    Some(JsonToken(token)) => token.as_deref().map(Cow::Borrowed),
-                    None => return Err(GuardError::BodyNotRead),
-                },
-            };
-            if let Some(token) = found {
+            if let Some(token) = self.look(*location, parts)? {
                 return Ok(Some((token, *location)));
             }
         }
         Ok(None)
+    }
+
+    fn look<'p>(
+        &self,
+        location: Location,
+        parts: &'p Parts,
+    ) -> Result<Option<Cow<'p, str>>, GuardError> {
+        Ok(match location {
+            Location::Headers => self.in_header(&parts.headers)?.map(Cow::Borrowed),
+            Location::Cookies => in_cookie(&parts.headers, self.cookies.name())?,
+            Location::QueryString => self.in_query(parts)?.map(Cow::Owned),
+            Location::Json => {
+                let read = JsonToken::find(parts, &self.json).ok_or(GuardError::BodyNotRead)?;
+                read.token.as_deref().map(Cow::Borrowed)
+            }
+        })
+    }
+
+    /// Whether a place that comes before the JSON body decides.
+    pub(super) fn is_found_before_json(&self, parts: &Parts) -> bool {
+        self.order
+            .iter()
+            .take_while(|location| **location != Location::Json)
+            .any(|location| !matches!(self.look(*location, parts), Ok(None)))
     }
 
     /// The token of the header (RFC 6750 §2.1). The scheme is compared without regard to case
@@ -305,6 +333,7 @@ impl Locations {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     places: String,
+    hint: &'static str,
     pub(super) absences: Vec<Absence>,
 }
 
@@ -353,8 +382,21 @@ impl From<&Locations> for Missing {
         };
         Self {
             places: locations.to_string(),
+            hint: "",
             absences: locations.order.iter().map(absence).collect(),
         }
+    }
+}
+
+impl Missing {
+    /// With a sentence on where a token is to be had.
+    pub(super) const fn hinted(mut self, hint: &'static str) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    pub(super) const fn hint(&self) -> &'static str {
+        self.hint
     }
 }
 
@@ -431,9 +473,35 @@ impl fmt::Display for Locations {
     }
 }
 
-/// What was found in a JSON body, by whoever read it.
+/// What was found in a JSON body under a name, by whoever read it.
 #[derive(Clone)]
-pub(super) struct JsonToken(pub(super) Option<String>);
+pub(super) struct JsonToken {
+    name: String,
+    token: Option<String>,
+}
+
+impl JsonToken {
+    pub(super) fn new(name: &str, token: Option<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            token,
+        }
+    }
+
+    /// What was found under this name, where it was looked for.
+    pub(super) fn find<'p>(parts: &'p Parts, name: &str) -> Option<&'p Self> {
+        let read = parts.extensions.get::<Self>()?;
+        (read.name == name).then_some(read)
+    }
+}
+
+/// The member of a request's body that was its token, for who reads the body and knows no such
+/// member.
+#[cfg(feature = "server")]
+pub(crate) fn token_member(extensions: &http::Extensions) -> Option<&str> {
+    let read = extensions.get::<JsonToken>()?;
+    read.token.is_some().then_some(&*read.name)
+}
 
 #[cfg(test)]
 mod tests {
@@ -520,7 +588,9 @@ mod tests {
                 ("cookie", "__Host-access_token_cookie=c"),
             ],
         );
-        request.extensions.insert(JsonToken(Some("j".to_owned())));
+        request
+            .extensions
+            .insert(JsonToken::new("access_token", Some("j".to_owned())));
         for (name, token) in [("authorization", "h"), ("cookie", "c"), ("", "q")] {
             let (found, _) = found(&all, &request).unwrap().unwrap();
 
@@ -573,7 +643,9 @@ mod tests {
             "/?jwt=&other=%FF",
             &[("cookie", "__Host-access_token_cookie=; a=\"b")],
         );
-        request.extensions.insert(JsonToken(None));
+        request
+            .extensions
+            .insert(JsonToken::new("access_token", None));
 
         assert_eq!(found(&all(), &request), Ok(None));
     }
@@ -639,7 +711,7 @@ mod tests {
             let uri = format!("/?{query}").parse::<http::Uri>();
             let mut request = parts("/", &[("authorization", &header), ("cookie", &cookie)]);
             request.uri = uri.unwrap_or_default();
-            request.extensions.insert(JsonToken(None));
+            request.extensions.insert(JsonToken::new("access_token", None));
             drop(all().find(&request));
         }
     }

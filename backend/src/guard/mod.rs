@@ -24,6 +24,8 @@ use axum::{
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "server")]
+pub(crate) use self::locations::token_member;
 pub use self::{
     cookies::{AccessCookies, CookieToken},
     error::{GuardError, Refused},
@@ -59,7 +61,8 @@ pub trait Accept: Send + Sync + 'static {
     fn accept<'a>(&'a self, token: &'a str, ask: Ask) -> Accepted<'a>;
 }
 
-/// What guards ask; to be had from an application's state through `FromRef`. Cheap to clone.
+/// What guards ask; to be had from an application's state through `FromRef`. Cheap to clone; made
+/// once, since a token is judged once for the guards of one `Auth`, and again for those of another.
 ///
 /// ```
 /// use axum::{Json, Router, routing::get};
@@ -89,6 +92,8 @@ pub(crate) struct Settings {
     revocation: Option<Arc<dyn Revocation>>,
     check: Option<Arc<CheckClaims>>,
     answer: Option<Arc<Answer>>,
+    /// Where a token is to be had, for people.
+    hint: &'static str,
 }
 
 impl Settings {
@@ -100,6 +105,7 @@ impl Settings {
             revocation: None,
             check: None,
             answer: None,
+            hint: "",
         }
     }
 
@@ -112,7 +118,14 @@ impl Settings {
     pub(crate) fn look_in(mut self, locations: Locations, fresh_for: Duration) -> Self {
         self.locations = locations;
         self.fresh_for = fresh_for;
+        self.hint = "POST /auth gives one.";
         self
+    }
+
+    /// That there is no token in any of the usual places.
+    #[cfg(feature = "server")]
+    pub(crate) fn missing(&self) -> GuardError {
+        GuardError::Missing(Missing::from(&self.locations).hinted(self.hint))
     }
 }
 
@@ -264,10 +277,25 @@ impl Auth {
         Refused::new(error, None, self.settings.answer.clone())
     }
 
+    /// What a guard of this one has said of the request's route, the innermost where there are several.
+    fn route<'p>(&self, parts: &'p Parts) -> Option<&'p RouteRules> {
+        let route = parts.extensions.get::<RouteRules>()?;
+        route
+            .by
+            .as_ref()
+            .is_some_and(|by| by.is(self))
+            .then_some(route)
+    }
+
+    /// Whether both are one: another has other rules, and its judgement does not count.
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.accept), Arc::as_ptr(&other.accept))
+            && Arc::ptr_eq(&self.settings, &other.settings)
+    }
+
     /// Where the tokens of a request's route are looked for.
     fn places<'a>(&'a self, parts: &'a Parts) -> &'a Locations {
-        let route = parts.extensions.get::<RouteRules>();
-        route
+        self.route(parts)
             .and_then(|route| route.locations.as_deref())
             .unwrap_or(&self.settings.locations)
     }
@@ -307,8 +335,7 @@ impl Auth {
     /// The token of a request, judged once for all guards of one route that ask the same; `None`
     /// where there is none.
     async fn authenticate(&self, parts: &mut Parts) -> Result<Option<Presented>, GuardError> {
-        let route = parts.extensions.get::<RouteRules>().cloned();
-        let route = route.unwrap_or_default();
+        let route = self.route(parts).cloned().unwrap_or_default();
         if let Some(presented) = parts.extensions.get::<Presented>()
             && presented.is_by(self, &route)
         {
@@ -338,10 +365,11 @@ impl Auth {
     }
 
     async fn require(&self, parts: &mut Parts) -> Result<Presented, GuardError> {
-        match self.authenticate(parts).await? {
-            Some(presented) => Ok(presented),
-            None => Err(GuardError::Missing(self.places(parts).missing(parts))),
+        if let Some(presented) = self.authenticate(parts).await? {
+            return Ok(presented);
         }
+        let missing = self.places(parts).missing(parts);
+        Err(GuardError::Missing(missing.hinted(self.settings.hint)))
     }
 }
 
@@ -354,6 +382,8 @@ impl fmt::Debug for Auth {
 /// What the routes behind a [`Guard`] want otherwise than [`Auth`] has it.
 #[derive(Clone)]
 struct RouteRules {
+    /// Whose routes they are.
+    by: Option<Auth>,
     locations: Option<Arc<Locations>>,
     fresh_for: Option<Duration>,
     ask: Ask,
@@ -362,6 +392,7 @@ struct RouteRules {
 impl Default for RouteRules {
     fn default() -> Self {
         Self {
+            by: None,
             locations: None,
             fresh_for: None,
             ask: Ask::Everything,
@@ -388,8 +419,7 @@ impl Presented {
                 (Some(one), Some(other)) => Arc::ptr_eq(one, other),
                 _ => false,
             };
-        std::ptr::addr_eq(Arc::as_ptr(&self.by.accept), Arc::as_ptr(&auth.accept))
-            && Arc::ptr_eq(&self.by.settings, &auth.settings)
+        self.by.is(auth)
             && is_same(&self.route.locations, &route.locations)
             && self.route.ask >= route.ask
     }
@@ -535,7 +565,8 @@ where
         let auth = Auth::from_ref(state);
         let read = async {
             let presented = auth.require(parts).await?;
-            presented.require_fresh(None)?;
+            let window = presented.route.fresh_for;
+            presented.require_fresh(window.unwrap_or(auth.settings.fresh_for))?;
             Ok(Self(C::read(&presented.token)?))
         };
         read.await.map_err(|error| auth.refuse(error, parts))
@@ -575,11 +606,8 @@ where
 }
 
 impl Presented {
-    /// Whether it is fresh: within this window, else the route's, else the usual one.
-    fn require_fresh(&self, window: Option<Duration>) -> Result<(), GuardError> {
-        let window = window
-            .or(self.route.fresh_for)
-            .unwrap_or(self.by.settings.fresh_for);
+    /// Whether it is fresh, within this window.
+    fn require_fresh(&self, window: Duration) -> Result<(), GuardError> {
         if self.token.is_fresh(self.by.now(), window) {
             Ok(())
         } else {

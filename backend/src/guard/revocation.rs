@@ -25,7 +25,8 @@ pub trait Revocation: Send + Sync + 'static {
 }
 
 /// Revoked tokens by their id (`jti`), in this process's memory, each until it expires. For one
-/// process that may forget at a restart. Cheap to clone: all clones are one.
+/// process that may forget at a restart, and for tokens that are issued one at a time: a sign-in
+/// with cookies issues two. Cheap to clone: all clones are one.
 ///
 /// ```
 /// use countersign::{Auth, guard::RevokedTokens, token::Verified};
@@ -51,7 +52,8 @@ impl RevokedTokens {
         let mut revoked = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // What expired well before this one's own issue cannot be presented any more.
         if let Some(now) = token.iat() {
-            const LEEWAY: i64 = 60;
+            // A minute each that the clocks of issuer and verifier may be off.
+            const LEEWAY: i64 = 120;
             revoked.retain(|_, exp| exp.saturating_add(LEEWAY) > now);
         }
         revoked.insert(jti.to_owned(), token.exp());

@@ -212,6 +212,36 @@ async fn route_may_have_a_window_of_its_own() {
 }
 
 #[tokio::test]
+async fn longer_window_outside_does_not_lengthen_the_one_inside() {
+    let program = Program::new();
+    let minutes = |number| {
+        program
+            .auth
+            .guard()
+            .fresh_within(Duration::from_mins(number))
+    };
+    let token = program.fresh_token();
+    program.clock.advance(Duration::from_mins(12));
+
+    for (inner, outer) in [
+        (program.auth.guard().fresh(), minutes(14)),
+        (minutes(14), program.auth.guard().fresh()),
+        (minutes(11), minutes(14)),
+    ] {
+        let router = plain().route_layer(inner).route_layer(outer);
+        let refused = program.ask(router, &token).await;
+        assert_eq!(refused, said(403, "fresh_token_required"));
+    }
+    let both = program
+        .auth
+        .guard()
+        .fresh()
+        .fresh_within(Duration::from_mins(14));
+    let refused = program.ask(plain().route_layer(both), &token).await;
+    assert_eq!(refused, said(403, "fresh_token_required"));
+}
+
+#[tokio::test]
 async fn guard_lets_nobody_through_without_a_token() {
     let program = Program::new();
     let router = plain().route_layer(program.auth.guard());
@@ -245,16 +275,19 @@ async fn missing_scope_is_403_with_the_scope_in_its_challenge() {
     for (scopes, missing) in [
         (&[] as &[&str], "notes:write"),
         (&["notes:writer", "a"], "notes:write"),
-        (&["notes:write", "c"], "a b"),
+        (&["notes:write", "c"], ""),
     ] {
         assert_eq!(
             challenge(&with(scopes)).await,
             (
                 403,
                 "insufficient_scope".to_owned(),
-                format!(
-                    "Bearer realm=\"countersign\", error=\"insufficient_scope\", scope=\"{missing}\""
-                )
+                match missing {
+                    "" => "Bearer realm=\"countersign\", error=\"insufficient_scope\"".to_owned(),
+                    scope => format!(
+                        "Bearer realm=\"countersign\", error=\"insufficient_scope\", scope=\"{scope}\""
+                    ),
+                }
             )
         );
     }
@@ -372,6 +405,38 @@ async fn guard_that_skips_revocation_does_not_skip_it_for_a_guard_outside() {
 
     let refused = program.ask(router, &token).await;
     assert_eq!(refused, said(401, "token_revoked"));
+}
+
+#[tokio::test]
+async fn guard_inside_one_that_skips_revocation_asks_for_it_all_the_same() {
+    let revoked = RevokedTokens::default();
+    let program = Program::new();
+    let other = program.auth.clone();
+    let program = program.configured({
+        let revoked = revoked.clone();
+        |auth| auth.revocation(revoked)
+    });
+    let token = program.token(Grant::new());
+    let keys = PublicKeys::new([VerifyingKey::from_secret(Algorithm::Hs256, SECRET).unwrap()]);
+    let verifier = Verifier::new(keys.unwrap(), NAME, NAME);
+    revoked.revoke(
+        &verifier
+            .verify(&token, program.clock.now().as_secs())
+            .unwrap(),
+    );
+
+    for outer in [&program.auth, &other] {
+        let router = plain()
+            .route_layer(program.auth.guard())
+            .route_layer(outer.guard().skip_revocation());
+        let refused = program.ask(router, &token).await;
+        assert_eq!(refused, said(401, "token_revoked"));
+        // An extractor of another `Auth` than the layer's follows its own.
+        let router =
+            page(get(async |_: Claims| "let in")).route_layer(other.guard().skip_revocation());
+        let refused = program.ask(router, &token).await;
+        assert_eq!(refused, said(401, "token_revoked"));
+    }
 }
 
 #[tokio::test]
@@ -565,6 +630,39 @@ async fn large_body_is_refused_before_a_token_is_looked_for() {
 }
 
 #[tokio::test]
+async fn body_is_not_read_where_a_place_before_it_has_the_token() {
+    let places = Locations::new([Location::Headers, Location::Json]).unwrap();
+    let program = Program::new().configured(|auth| auth.locations(places));
+    let router = plain().route_layer(program.auth.guard());
+    let request = bearing(&program.token(Grant::new()))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from("x".repeat(17 * 1024)));
+
+    let answer = program.answer(router, request.unwrap()).await;
+    assert_eq!((answer.0, &*answer.1), (200, "let in"));
+}
+
+#[tokio::test]
+async fn member_of_the_body_has_the_name_that_the_route_gives_it() {
+    let json = || Locations::new([Location::Json]).unwrap();
+    let program = Program::new().configured(|auth| auth.locations(json()));
+    let own = json().json("token").unwrap();
+    let router = plain()
+        .route_layer(program.auth.guard().locations(own))
+        .layer(program.auth.json_tokens());
+    let ask = async |name: &str| {
+        let token = program.token(Grant::new());
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(format!(r#"{{"{name}":"{token}"}}"#)));
+        program.answer(router.clone(), request.unwrap()).await.0
+    };
+
+    assert_eq!(ask("token").await, 200);
+    assert_eq!(ask("access_token").await, 401);
+}
+
+#[tokio::test]
 async fn route_may_look_elsewhere_than_the_rest() {
     let program = Program::new();
     let query = Locations::new([Location::QueryString]).unwrap();
@@ -661,7 +759,7 @@ async fn text_says_where_a_token_was_looked_for() {
     let body = to_bytes(response.into_body(), 10_000).await.unwrap();
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
 
-    insta::assert_snapshot!(problem["detail"].as_str().unwrap(), @"Send an access token in the header «Authorization: Bearer …», the cookie «access_token_cookie», the query parameter «jwt» or the member «access_token» of a JSON body. POST /auth gives one.");
+    insta::assert_snapshot!(problem["detail"].as_str().unwrap(), @"Send an access token in the header «Authorization: Bearer …», the cookie «access_token_cookie», the query parameter «jwt» or the member «access_token» of a JSON body.");
 }
 
 #[tokio::test]

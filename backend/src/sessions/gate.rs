@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
+    time::Duration,
 };
 
 use countersign_types::Email;
@@ -33,6 +34,9 @@ pub enum Identity {
     /// Its address, for applications that had it so.
     Email,
 }
+
+/// How long it is believed how an account stands.
+const STANDING_LIFE: Duration = Duration::from_secs(1);
 
 /// Why a session may have no token.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +76,16 @@ pub struct Liveness {
     /// a look-up that read the row just before it was ended cannot bring it back.
     ended: RwLock<HashMap<SessionId, Timestamp>>,
     /// Accounts by what names them in tokens that hang on no session, or by their address.
-    standings: Cache<String, Standing>,
+    standings: Cache<String, Known>,
     /// From when on such tokens hold, of accounts that ended theirs here, until the last is over.
     floors: RwLock<HashMap<AccountId, Floor>>,
+}
+
+/// How an account was found to stand, and when by the clock that never goes back.
+#[derive(Debug, Clone)]
+struct Known {
+    standing: Standing,
+    seen: Duration,
 }
 
 /// That an account's tokens without a session were ended.
@@ -122,6 +133,17 @@ impl Liveness {
                 valid_from: now,
                 until,
             });
+    }
+
+    /// How an account stands that was looked up a moment ago. Not longer: another instance may end
+    /// its tokens, and nobody tells us.
+    fn standing(&self, named: &str, now: Duration) -> Option<Standing> {
+        let known = self.standings.get(named)?;
+        (now.saturating_sub(known.seen) < STANDING_LIFE).then_some(known.standing)
+    }
+
+    fn learn(&self, named: String, standing: Standing, seen: Duration) {
+        self.standings.insert(named, Known { standing, seen });
     }
 
     fn floor(&self, id: AccountId) -> Option<Timestamp> {
@@ -183,12 +205,18 @@ pub async fn accept(app: &Parts, token: &str, ask: Ask) -> Result<Verified, Guar
     if ask == Ask::Everything {
         match (token.sid(), &standing) {
             (Some(sid), _) => session_gate(app, sid.into(), account).await?,
-            (None, Some(standing)) => account_gate(app, standing, &token)?,
+            (None, Some(standing)) => {
+                account_gate(app, standing, &token)?;
+            }
             (None, None) => return Err(GateError::Ended.into()),
         }
     }
     Ok(match standing {
-        Some(standing) => token.of_account(account.as_uuid(), standing.account.email),
+        Some(standing) => {
+            let account = standing.account;
+            let is_verified = account.email_verified_at.is_some();
+            token.of_account(account.id.as_uuid(), account.email, is_verified)
+        }
         None => token,
     })
 }
@@ -219,28 +247,28 @@ pub fn explain(app: &Parts, token: &str) -> Vec<Finding> {
     app.verifier.explain(token, app.clock.now().as_secs())
 }
 
-/// The address of an account whose token does not name it. Asked of the database once.
+/// The address of an account whose token does not name it.
 ///
 /// # Errors
 ///
 /// [`GateError`] where the account is not there, or the database cannot say.
 pub async fn address_of(app: &Parts, account: AccountId) -> Result<String, GateError> {
-    if let Some(known) = app.liveness.standings.get(&account.to_string()) {
+    let (named, now) = (account.to_string(), app.clock.monotonic());
+    if let Some(known) = app.liveness.standing(&named, now) {
         return Ok(known.account.email);
     }
     let mut tx = app.db.read().await?;
     let found = accounts::find_standing(&mut tx, account).await?;
     drop(tx);
     let standing = found.ok_or(GateError::Ended)?;
-    app.liveness
-        .standings
-        .insert(account.to_string(), standing.clone());
+    app.liveness.learn(named, standing.clone(), now);
     Ok(standing.account.email)
 }
 
-/// The account that a token names. The first token of an account costs one look-up, later ones none.
+/// The account that a token names. Costs a look-up a second and account, however many tokens come.
 async fn standing(app: &Parts, sub: &str) -> Result<Standing, GateError> {
-    if let Some(known) = app.liveness.standings.get(sub) {
+    let now = app.clock.monotonic();
+    if let Some(known) = app.liveness.standing(sub, now) {
         return Ok(known);
     }
     let mut tx = app.db.read().await?;
@@ -256,16 +284,19 @@ async fn standing(app: &Parts, sub: &str) -> Result<Standing, GateError> {
     };
     drop(tx);
     let standing = found.ok_or(GateError::Ended)?;
-    app.liveness
-        .standings
-        .insert(sub.to_owned(), standing.clone());
+    app.liveness.learn(sub.to_owned(), standing.clone(), now);
     Ok(standing)
 }
 
 /// Lets a token without a session through, or not: where such tokens are not issued, none is.
-fn account_gate(app: &Parts, standing: &Standing, token: &Verified) -> Result<(), GateError> {
+fn account_gate(app: &Parts, standing: &Standing, token: &Verified) -> Result<(), GuardError> {
     if app.profile != Profile::FlaskJwtExtended {
-        return Err(GateError::Ended);
+        return Err(GateError::Ended.into());
+    }
+    // Without the leeway: one that says that it was issued later than now would outlive a sign-out
+    // of now.
+    if token.iat() > Some(app.clock.now().as_secs()) {
+        return Err(Rejection::NotYetValid.into());
     }
     let valid_from = app
         .liveness
@@ -276,7 +307,7 @@ fn account_gate(app: &Parts, standing: &Standing, token: &Verified) -> Result<()
     if issued_at >= valid_from {
         Ok(())
     } else {
-        Err(GateError::Ended)
+        Err(GateError::Ended.into())
     }
 }
 

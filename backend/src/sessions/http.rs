@@ -22,7 +22,7 @@ use crate::{
     app::App,
     error::{BodyProblems, Error, Unauthorized, Unavailable},
     extract::{ClientAddress, Json},
-    guard::{GuardError, Location, Locations, Refused},
+    guard::{GuardError, Location, Refused, Settings},
     no_store::NoStore,
     same_origin::SameOrigin,
     store::SessionId,
@@ -213,7 +213,7 @@ async fn logout(
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        match credential(claims, body, cookie, same_origin, app.guards.locations())? {
+        match credential(claims, body, cookie, same_origin, &app.guards)? {
             Credential::Access(owner) => super::end(&app, owner).await?,
             Credential::Refresh(token) => super::end_by_token(&app, &token).await?,
         }
@@ -245,7 +245,7 @@ async fn logout_all(
     body: Option<Json<LogoutRequest>>,
 ) -> Response {
     let ended = async {
-        let owner = match credential(claims, body, cookie, same_origin, app.guards.locations())? {
+        let owner = match credential(claims, body, cookie, same_origin, &app.guards)? {
             Credential::Access(owner) => owner,
             Credential::Refresh(token) => super::get_live_owner(&app, &token).await?,
         };
@@ -267,14 +267,14 @@ fn credential(
     body: Option<Json<LogoutRequest>>,
     cookie: RefreshCookie,
     same_origin: SameOrigin,
-    places: &Locations,
+    guards: &Settings,
 ) -> Result<Credential, Error> {
     let refused = match claims.map_err(Refused::into_error) {
         Ok(Some(claims)) => return Ok(Credential::Access(Owner::from(&claims))),
         Err(error @ (GuardError::MalformedAuthorization | GuardError::Repeated)) => {
             return Err(error.into());
         }
-        Ok(None) => GuardError::Missing(places.into()),
+        Ok(None) => guards.missing(),
         Err(error) => error,
     };
     let body = body.and_then(|Json(request)| request.refresh_token);
@@ -287,7 +287,8 @@ fn credential(
 /// also where the server could not do its part; only a page from elsewhere must not be able to take
 /// it away.
 fn signed_out(app: &App, ended: Result<(), Error>, same_origin: SameOrigin) -> Response {
-    let is_cleared = ended.is_ok() || same_origin.holds();
+    // A page from elsewhere may sign out by a token of its own, for instance in the query.
+    let is_cleared = same_origin.holds() || ended.is_ok() && !same_origin.is_foreign();
     let mut response = match ended {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error.into_response(),
@@ -336,7 +337,8 @@ impl Listed {
     }
 }
 
-/// Ends every session of the account but the presented token's.
+/// Ends every session of the account but the presented token's, and every token that hangs on no
+/// session, the presented one among them.
 #[utoipa::path(
     delete,
     path = routes::SESSIONS,

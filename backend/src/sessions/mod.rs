@@ -35,6 +35,8 @@ use crate::{
 /// How many sessions a list has at most: as many as an account may be allowed. Not as many as it is
 /// allowed now, since it may have had more before.
 const LISTED: u32 = 1000;
+/// How long the application may take to say what a token is to say.
+const GRANT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A sign-in and all that follows from it, until it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +206,8 @@ async fn try_sign_in(
         }
     };
     attempt.refund();
+    // Before anything is written down: where the application cannot say it, nothing has happened.
+    let own = grant(app, &account).await?;
 
     let (id, rehash) = (account.id, rehash.as_ref());
     let opened = retrying(|| async move {
@@ -216,7 +220,7 @@ async fn try_sign_in(
         Ok(opened)
     })
     .await?;
-    Ok(issue(app, &account, &opened).await?)
+    Ok(issue(app, &account, &opened, own)?)
 }
 
 type Rehash = Option<(crate::password::PasswordHash, crate::password::PasswordHash)>;
@@ -271,7 +275,7 @@ pub async fn open(
             rules.expiry(now, now)
         } else {
             // As long as its only token, to the end of the leeway that the token is granted.
-            now.plus(app.longest_token_life)
+            now.plus(app.own_token_life)
         },
         ended_at: None,
     };
@@ -292,16 +296,37 @@ pub async fn open(
     })
 }
 
+/// What the application has the tokens of an account say. To be asked before a session is written
+/// down or its refresh token is spent, since the answer may fail or never come.
+///
+/// # Errors
+///
+/// [`IssueError`] where it does not come, or no token can say it.
+pub async fn grant(app: &App, account: &Account) -> Result<Grant, IssueError> {
+    let Some(grants) = &app.grants else {
+        return Ok(Grant::new());
+    };
+    let answer = tokio::time::timeout(GRANT_TIMEOUT, grants(account.clone()));
+    let own = match answer.await {
+        Ok(own) => own.map_err(IssueError::Grant)?,
+        Err(late) => return Err(IssueError::Grant(late.into())),
+    };
+    own.check()?;
+    // Else this server would not accept its own tokens.
+    Ok(own.also_for(app.signer.default_audience()))
+}
+
 /// Issues an access token of a session, if the gate lets it: the only caller of the signer.
 ///
 /// # Errors
 ///
 /// [`IssueError`] where the session may have no token, or signing fails.
-pub async fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issued, IssueError> {
-    let own = match &app.grants {
-        Some(grants) => grants(account.clone()).await.map_err(IssueError::Grant)?,
-        None => Grant::new(),
-    };
+pub fn issue(
+    app: &App,
+    account: &Account,
+    opened: &Opened,
+    own: Grant,
+) -> Result<Issued, IssueError> {
     let now = app.clock.now();
     let session = &opened.session;
     // That is committed by now.
@@ -333,7 +358,7 @@ pub async fn issue(app: &App, account: &Account, opened: &Opened) -> Result<Issu
     };
     let cookie = if app.guards.locations().contains(Location::Cookies) {
         let csrf = csrf_value();
-        let grant = grant.clone().csrf(csrf.expose().to_owned());
+        let grant = grant.clone().csrf(csrf.clone());
         let token = sign(&grant)?;
         Some(CookieToken { token, csrf })
     } else {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{
-    GateError, IssueError, Issued, Opened, Owner, RefreshToken, end_then, gate, issue, store,
+    GateError, IssueError, Issued, Opened, Owner, RefreshToken, end_then, gate, grant, issue, store,
 };
 use crate::{
     accounts::Account,
@@ -18,6 +18,7 @@ use crate::{
     limits::Limited,
     metrics::{RefreshOutcome, SessionEnd},
     store::{SessionId, StoreError, Timestamp, Tx, retrying},
+    token::Grant,
 };
 
 /// How sessions live and end.
@@ -159,16 +160,20 @@ async fn try_refresh(
     let presented = get_presented(app, token).await?;
     // A second use is no refresh, so no limit keeps it from being noticed; it ends the session,
     // which limits itself.
-    if presented.is_current(app, token) {
+    let own = if presented.is_current(app, token) {
         app.limits.refresh(presented.account.id)?;
-    }
+        // Before the token is spent: where the application cannot say it, it is still good.
+        grant(app, &presented.account).await?
+    } else {
+        Grant::new()
+    };
     let (opened, outcome) = match rotate_to_the_end(app, token, &presented).await? {
         Rotation::Live(opened) => (opened, RefreshOutcome::Rotated),
         Rotation::Repeated(opened) => (opened, RefreshOutcome::Repeated),
         Rotation::Over => return Err(RefreshError::Invalid),
         Rotation::Reused => return Err(RefreshError::Reused),
     };
-    match issue(app, &presented.account, &opened).await {
+    match issue(app, &presented.account, &opened, own) {
         Ok(issued) => Ok((issued, outcome)),
         // Ended while it was refreshed.
         Err(IssueError::Gate(GateError::Ended)) => Err(RefreshError::Invalid),

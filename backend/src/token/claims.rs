@@ -1,7 +1,13 @@
 //! What an access token says.
 
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Number, Value};
+use std::{borrow::Cow, fmt, time::Duration};
+
+use countersign_types::Token;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IntoDeserializer as _},
+};
+use serde_json::{Map, Number, Value, json};
 use uuid::Uuid;
 
 use super::{Profile, Rejection};
@@ -9,7 +15,8 @@ use super::{Profile, Rejection};
 /// The claims of an access token that a Countersign issued (RFC 9068 §2.2), the application's own
 /// among them as `X`.
 ///
-/// As an extractor it guards a handler:
+/// As an extractor it guards a handler. `sub` has to be an account of ours: a program with users of
+/// its own takes [`AnyClaims`].
 ///
 /// ```
 /// use countersign::Claims;
@@ -223,13 +230,52 @@ pub(super) struct Registered {
     pub(super) roles: Vec<String>,
     pub(super) scope: Scope,
     #[serde(deserialize_with = "present")]
-    pub(super) csrf: Option<String>,
+    pub(super) csrf: Option<Token>,
     /// Of flask-jwt-extended.
     #[serde(rename = "type", deserialize_with = "present")]
     pub(super) kind: Option<String>,
     /// Of flask-jwt-extended.
     #[serde(deserialize_with = "present")]
     pub(super) fresh: Option<Fresh>,
+}
+
+/// Claims of ours that mean something else, or are written otherwise, in the tokens of others.
+const OURS: [&str; 8] = [
+    "auth_time",
+    "amr",
+    "email",
+    "email_verified",
+    "roles",
+    "scope",
+    "jti",
+    "csrf",
+];
+/// Claims that flask-jwt-extended and we understand alike.
+const OURS_AND_FLASKS: [&str; 3] = ["sid", "type", "fresh"];
+
+impl Registered {
+    /// Reads them. What decides must have its type in every profile; of what other issuers may have
+    /// another use for, that which does not fit counts as absent: no role, no scope, not fresh.
+    pub(super) fn read(all: &Map<String, Value>, profile: Profile) -> Result<Self, Rejection> {
+        let mut claims = Cow::Borrowed(all);
+        let others: &[&[&str]] = match profile {
+            Profile::Rfc9068 => &[],
+            Profile::FlaskJwtExtended => &[&OURS],
+            Profile::Jwt => &[&OURS, &OURS_AND_FLASKS],
+        };
+        for name in others.iter().copied().flatten() {
+            let alone = all.get(*name).map(|value| json!({ *name: value }));
+            if alone.is_some_and(|alone| Self::deserialize(alone).is_err()) {
+                claims.to_mut().remove(*name);
+            }
+        }
+        Self::deserialize(claims.into_owned().into_deserializer()).map_err(
+            |_: serde_json::Error| match all.get("sub") {
+                Some(sub) if !sub.is_string() => Rejection::SubjectNotText,
+                _ => Rejection::MalformedClaims,
+            },
+        )
+    }
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
@@ -263,27 +309,35 @@ fn present_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// A token that is genuine and holds: what guards let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verified {
-    pub(super) profile: Profile,
-    pub(super) header: Map<String, Value>,
-    pub(super) payload: Vec<u8>,
-    pub(super) claims: Registered,
-    /// The account, where `sub` is not its id, and where `email` does not name its address.
-    account: Option<(Uuid, String)>,
+    profile: Profile,
+    header: Map<String, Value>,
+    /// An object.
+    all: Value,
+    claims: Registered,
+    account: Option<Whose>,
+}
+
+/// Whose a token is that does not say all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Whose {
+    account: Uuid,
+    email: String,
+    is_email_verified: bool,
 }
 
 impl Verified {
     pub(super) const fn new(
         profile: Profile,
         header: Map<String, Value>,
-        payload: Vec<u8>,
+        all: Value,
         claims: Registered,
     ) -> Self {
         Self {
             profile,
             header,
-            payload,
+            all,
             claims,
             account: None,
         }
@@ -300,7 +354,7 @@ impl Verified {
     ///
     /// [`Rejection::MalformedClaims`] where one is missing or has another type.
     pub fn custom<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
-        serde_json::from_slice(&self.payload).map_err(|_| Rejection::MalformedClaims)
+        T::deserialize(&self.all).map_err(|_| Rejection::MalformedClaims)
     }
 
     /// Whom it is about, as the issuer names them.
@@ -341,35 +395,57 @@ impl Verified {
 
     /// Whether the account's address was confirmed.
     pub fn is_email_verified(&self) -> bool {
-        self.claims.email_verified == Some(true)
+        let of_account = || self.account.as_ref().map(|whose| whose.is_email_verified);
+        self.claims.email_verified.or_else(of_account) == Some(true)
     }
 
     /// What a request with this token in a cookie must repeat.
     pub fn csrf(&self) -> Option<&str> {
-        self.claims.csrf.as_deref()
+        self.claims.csrf.as_ref().map(Token::expose)
     }
 
-    /// Whether the person proved presence at most `window` ago, by a token of ours; by one of
-    /// flask-jwt-extended, whether it is still `fresh`. `now` is in seconds since 1970.
-    pub fn is_fresh(&self, now: i64, window: std::time::Duration) -> bool {
-        match self.profile {
-            Profile::FlaskJwtExtended => match self.claims.fresh {
-                Some(Fresh::Always(fresh)) => fresh,
-                Some(Fresh::Until(until)) => now < until,
-                None => false,
-            },
-            Profile::Rfc9068 | Profile::Jwt => self
-                .claims
-                .auth_time
-                .is_some_and(|at| now.saturating_sub(at) <= super::seconds(window)),
+    /// Whether the person proved presence at most `window` ago. A token of flask-jwt-extended has to
+    /// be `fresh`, and where it says when that was, as those that we issue do, within the window too.
+    /// `now` is in seconds since 1970.
+    pub fn is_fresh(&self, now: i64, window: Duration) -> bool {
+        let is_recent = self
+            .claims
+            .auth_time
+            .map(|at| now.saturating_sub(at) <= super::seconds(window));
+        match (self.profile, self.claims.fresh) {
+            (Profile::FlaskJwtExtended, Some(Fresh::Always(fresh))) => {
+                fresh && is_recent != Some(false)
+            }
+            (Profile::FlaskJwtExtended, Some(Fresh::Until(until))) => {
+                now < until && is_recent != Some(false)
+            }
+            (Profile::FlaskJwtExtended, None) => false,
+            (Profile::Rfc9068 | Profile::Jwt, _) => is_recent == Some(true),
         }
     }
 
     /// Whose it is, where the token names them otherwise, or no address of theirs.
     #[cfg(feature = "server")]
-    pub(crate) fn of_account(mut self, id: Uuid, email: String) -> Self {
-        self.account = Some((id, email));
+    pub(crate) fn of_account(mut self, id: Uuid, email: String, is_email_verified: bool) -> Self {
+        self.account = Some(Whose {
+            account: id,
+            email,
+            is_email_verified,
+        });
         self
+    }
+}
+
+impl fmt::Debug for Verified {
+    /// Without the address, and without what a request with the token must repeat.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("profile", &self.profile)
+            .field("sub", &self.claims.sub)
+            .field("sid", &self.claims.sid)
+            .field("jti", &self.claims.jti)
+            .field("exp", &self.claims.exp)
+            .finish_non_exhaustive()
     }
 }
 
@@ -382,14 +458,14 @@ impl TokenClaims for Verified {
 impl<X: DeserializeOwned> TokenClaims for Claims<X> {
     fn read(token: &Verified) -> Result<Self, Rejection> {
         let claims = token.claims.clone();
-        let (account, address) = token.account.clone().unzip();
-        let sub = match account {
-            Some(account) => account,
+        let sub = match &token.account {
+            Some(whose) => whose.account,
             None => token
                 .sub()
                 .parse()
                 .map_err(|_| Rejection::MalformedClaims)?,
         };
+        let address = || token.account.as_ref().map(|whose| whose.email.clone());
         Ok(Self {
             iss: claims.iss,
             sub,
@@ -400,8 +476,8 @@ impl<X: DeserializeOwned> TokenClaims for Claims<X> {
             sid: claims.sid,
             auth_time: claims.auth_time,
             amr: claims.amr,
-            email: claims.email.or(address),
-            email_verified: claims.email_verified.unwrap_or_default(),
+            email: claims.email.or_else(address),
+            email_verified: token.is_email_verified(),
             roles: claims.roles,
             scope: claims.scope,
             custom: token.custom()?,

@@ -114,6 +114,13 @@ impl Verifier {
             let holds = own(&got) || got.as_array().is_some_and(|got| got.iter().any(own));
             check("aud", holds, self.audiences.join(" or "), shown(&got));
         }
+        let is_text = |claim: &Value| claim.as_str().is_some_and(|text| !text.is_empty());
+        let sub = claim("sub");
+        check("sub", is_text(&sub), "text".to_owned(), shown(&sub));
+        if self.profile == Profile::Rfc9068 {
+            let jti = claim("jti");
+            check("jti", is_text(&jti), "text".to_owned(), shown(&jti));
+        }
         let leeway = super::seconds(self.leeway);
         let latest = now.saturating_add(leeway);
         for what in ["nbf", "iat"] {

@@ -97,7 +97,7 @@ impl<'t> Jws<'t> {
 
 /// A JSON object without repeated members: of two, one reader may take the first and another the
 /// last (RFC 8725 §2.4).
-struct StrictObject(Map<String, Value>);
+pub(super) struct StrictObject(pub(super) Map<String, Value>);
 
 impl<'de> Deserialize<'de> for StrictObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

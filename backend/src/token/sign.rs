@@ -130,7 +130,7 @@ pub struct Grant {
     audience: Option<Audience>,
     scopes: Vec<String>,
     roles: Vec<String>,
-    csrf: Option<String>,
+    csrf: Option<Token>,
     claims: Map<String, Value>,
     header: Map<String, Value>,
 }
@@ -234,8 +234,47 @@ impl Grant {
         self.lifetime
     }
 
+    /// Whom the token is for too, where that was said.
+    #[cfg(feature = "server")]
+    pub(crate) fn also_for(mut self, audience: &Audience) -> Self {
+        if let Some(Audience(granted)) = &mut self.audience {
+            for own in &audience.0 {
+                if !granted.contains(own) {
+                    granted.push(own.clone());
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether a token can say all of this.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::Scope`] and [`SignError::TooLong`] where it cannot.
+    pub fn check(&self) -> Result<(), SignError> {
+        // Beside it: what is ours to say, in base64, and a signature.
+        const OURS: usize = 2 * 1024;
+
+        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
+            return Err(SignError::Scope(scope.clone()));
+        }
+        let said = json!([
+            self.scopes,
+            self.roles,
+            self.claims,
+            self.header,
+            self.audience
+        ]);
+        let size = said.to_string().len() * 4 / 3;
+        if size > MAX_TOKEN_BYTES - OURS {
+            return Err(SignError::TooLong(size + OURS));
+        }
+        Ok(())
+    }
+
     /// What requests must repeat that carry the token in a cookie.
-    pub(crate) fn csrf(mut self, value: String) -> Self {
+    pub(crate) fn csrf(mut self, value: Token) -> Self {
         self.csrf = Some(value);
         self
     }
@@ -332,6 +371,12 @@ impl Signer {
         self
     }
 
+    /// Whom a token is for, where a [`Grant`] says nothing else.
+    #[cfg(feature = "server")]
+    pub(crate) const fn default_audience(&self) -> &Audience {
+        &self.audience
+    }
+
     /// How long a token lives, where a [`Grant`] says nothing else.
     pub const fn default_lifetime(&self) -> Duration {
         self.lifetime
@@ -349,9 +394,7 @@ impl Signer {
         jti: Uuid,
         now: i64,
     ) -> Result<Token, SignError> {
-        if let Some(scope) = grant.scopes.iter().find(|scope| !is_scope(scope)) {
-            return Err(SignError::Scope(scope.clone()));
-        }
+        grant.check()?;
         let lifetime = grant.lifetime.unwrap_or(self.lifetime);
         let audience = grant.audience.as_ref().unwrap_or(&self.audience);
         let mut claims = grant.claims.clone();
@@ -387,7 +430,7 @@ impl Signer {
             say("scope", json!(grant.scopes.join(" ")));
         }
         if let Some(csrf) = &grant.csrf {
-            say("csrf", json!(csrf));
+            say("csrf", json!(csrf.expose()));
         }
         let typ = match self.profile {
             Profile::Rfc9068 => ACCESS_TOKEN_TYPE,

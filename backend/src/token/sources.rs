@@ -77,7 +77,9 @@ impl KeySource {
     /// # Security
     ///
     /// Nothing of what the program sees is verified yet. It may choose among keys that are trusted;
-    /// it must fetch none from an address that the token names (RFC 8725 §3.10).
+    /// it must fetch none from an address that the token names (RFC 8725 §3.10). One that chooses by
+    /// a claim, a tenant's say, has to look at that claim again afterwards: whoever holds one of the
+    /// keys can write any claim.
     pub fn ask(find: impl Fn(&Unverified) -> Option<VerifyingKey> + Send + Sync + 'static) -> Self {
         Self(Source::Asked(Arc::new(find)))
     }

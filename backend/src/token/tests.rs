@@ -204,7 +204,7 @@ fn key_may_depend_on_whom_a_token_is_for_and_on_what_it_says() {
             &json!({ "sub": "eve" }),
         ),
     );
-    assert_eq!(verdict(&verifier, &forged), Err(Rejection::BadSignature));
+    assert_eq!(verdict(&verifier, &forged), Err(Rejection::WrongAlgorithm));
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn flask_token_needs_no_name_of_its_key_and_no_audience() {
             Rejection::Expired,
         ),
         (json!({ "nbf": NOW + 11 }), Rejection::NotYetValid),
-        (json!({ "sub": 7 }), Rejection::MalformedClaims),
+        (json!({ "sub": 7 }), Rejection::SubjectNotText),
         (json!({ "fresh": "yes" }), Rejection::MalformedClaims),
         (json!({ "exp": NOW + 86_401 }), Rejection::LivesTooLong),
     ] {

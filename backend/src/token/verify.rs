@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::{
     ACCESS_TOKEN_TYPE, KeySource, Profile,
     claims::{Registered, Verified},
-    jws::Jws,
+    jws::{Jws, StrictObject},
     seconds,
 };
 
@@ -54,7 +52,7 @@ pub enum Rejection {
     #[error("the token is too long")]
     TooLong,
     /// No three parts with points between them.
-    #[error("the token has not three parts")]
+    #[error("this is no token: three parts with points between them are expected")]
     NotThreeParts,
     /// Not three segments of base64url with a JSON object each, or a header that we never write.
     #[error("the token is malformed")]
@@ -113,7 +111,8 @@ impl Verifier {
     }
 
     /// Accepts the JWTs of another issuer, such as an OpenID provider: `typ` is `at+jwt`, `JWT` or
-    /// absent, and beside issuer, audience and time nothing is asked for.
+    /// absent, and beside issuer, audience, subject and time nothing is asked for. Claims that have
+    /// another form there than ours, `roles` as an object for instance, count as absent.
     ///
     /// # Security
     ///
@@ -130,7 +129,8 @@ impl Verifier {
     }
 
     /// Accepts what flask-jwt-extended issues, with its rules: issuer and audience are looked at
-    /// only where they are set here, and without a `kid` every key of the algorithm is tried.
+    /// only where they are set here, and without a `kid` the first eight keys of the algorithm are
+    /// tried.
     pub fn flask(keys: impl Into<KeySource>) -> Self {
         Self::of_profile(Profile::FlaskJwtExtended, keys.into())
     }
@@ -198,13 +198,14 @@ impl Verifier {
         }
         // Nothing in the payload is looked at before the signature holds.
         let payload = self.keys.verify(&jws, token, is_named)?;
-        let claims: Registered =
-            serde_json::from_slice(&payload).map_err(|_| malformed(&payload))?;
+        let StrictObject(all) =
+            serde_json::from_slice(&payload).map_err(|_| Rejection::MalformedClaims)?;
+        let claims = Registered::read(&all, self.profile)?;
         self.check(&claims, now)?;
         Ok(Verified::new(
             self.profile,
             jws.into_header(),
-            payload,
+            all.into(),
             claims,
         ))
     }
@@ -225,7 +226,8 @@ impl Verifier {
 
     fn check(&self, claims: &Registered, now: i64) -> Result<(), Rejection> {
         let missing = Rejection::MissingClaim;
-        if claims.sub.is_none() {
+        // An empty one is nobody's.
+        if claims.sub.as_deref().unwrap_or_default().is_empty() {
             return Err(missing("sub"));
         }
         let exp = claims.exp.ok_or(missing("exp"))?;
@@ -272,19 +274,6 @@ impl Verifier {
             return Err(Rejection::Expired);
         }
         Ok(())
-    }
-}
-
-/// What is wrong with claims that cannot be read.
-fn malformed(payload: &[u8]) -> Rejection {
-    #[derive(Deserialize)]
-    struct Subject {
-        sub: serde_json::Value,
-    }
-
-    match serde_json::from_slice(payload) {
-        Ok(Subject { sub }) if !sub.is_string() => Rejection::SubjectNotText,
-        _ => Rejection::MalformedClaims,
     }
 }
 

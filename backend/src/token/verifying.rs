@@ -222,9 +222,13 @@ fn has_roca_fingerprint(modulus: &[u8]) -> bool {
     })
 }
 
-/// The keys that may verify, by `kid`.
+/// The keys that may verify, in the order in which they were given.
 #[derive(Debug, Clone, Default)]
-pub struct PublicKeys(HashMap<String, VerifyingKey>);
+pub struct PublicKeys {
+    keys: Vec<VerifyingKey>,
+    /// Where each is, by its `kid`.
+    named: HashMap<String, usize>,
+}
 
 impl PublicKeys {
     /// Keys of which no two share a name, and which are all public or all secret.
@@ -233,18 +237,19 @@ impl PublicKeys {
     ///
     /// [`KeyError::RepeatedName`] and [`KeyError::MixedKinds`] where that does not hold.
     pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Result<Self, KeyError> {
+        let keys: Vec<VerifyingKey> = keys.into_iter().collect();
         let mut named = HashMap::new();
         let mut kinds = [false, false];
-        for key in keys {
+        for (index, key) in keys.iter().enumerate() {
             kinds[usize::from(key.algorithm().is_symmetric())] = true;
-            if named.insert(key.kid().to_owned(), key).is_some() {
+            if named.insert(key.kid().to_owned(), index).is_some() {
                 return Err(KeyError::RepeatedName);
             }
         }
         if kinds == [true, true] {
             return Err(KeyError::MixedKinds);
         }
-        Ok(Self(named))
+        Ok(Self { keys, named })
     }
 
     /// The keys of a JWK set (RFC 7517 §5), every one of which has to be good.
@@ -261,14 +266,14 @@ impl PublicKeys {
         Self::new(keys)
     }
 
-    /// All keys, in no order.
+    /// All keys, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
-        self.0.values()
+        self.keys.iter()
     }
 
     /// The key of a name.
     pub fn get(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.0.get(kid)
+        self.named.get(kid).map(|index| &self.keys[*index])
     }
 
     /// What `/.well-known/jwks.json` answers (RFC 7517 §5): public members only, so empty under

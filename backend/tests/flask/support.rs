@@ -211,7 +211,7 @@ pub(crate) fn plain() -> Router<State> {
     page(any(async || "let in"))
 }
 
-/// A token of any header and claims, rightly signed by the secret: what PyJWT would make of them.
+/// A token of any header and claims, rightly signed by the secret: what `PyJWT` would make of them.
 pub(crate) fn signed(header: &Value, claims: &Value) -> String {
     let input = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
     let input = input.join(".");

@@ -329,7 +329,9 @@ async fn subject_that_is_no_text_is_invalid() {
         "422 Subject must be a string"
     );
     // Ours makes text of a number, so none such is issued.
-    let token = app.issuer.issue(&Subject::new(1234), Default::default());
+    let token = app
+        .issuer
+        .issue(&Subject::new(1234), countersign::token::Grant::default());
     let claims = app.decode(token.unwrap().expose()).unwrap();
     assert_eq!(claims["sub"], "1234");
 }

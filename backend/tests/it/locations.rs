@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Answer, PASSWORD, TestApp, backends, credentials},
+    support::{Answer, PASSWORD, Pair, TestApp, backends, credentials},
     tokens::segment,
 };
 
@@ -230,8 +230,51 @@ async fn header_and_scheme_are_configurable() {
     );
     assert_snapshot!(
         ask("authorization", format!("Bearer {token}")).await.json()["detail"].as_str().unwrap(),
-        @"Send an access token in the header «x-access-token: JWT …». POST /auth gives one."
+        @"Send an access token in the header «X-Access-Token: JWT …». POST /auth gives one."
     );
+}
+
+#[tokio::test]
+async fn sign_out_takes_the_token_of_the_body_where_it_is_looked_for_there() {
+    let app = TestApp::with(&[("TOKEN__LOCATIONS", r#"["json"]"#)]).await;
+    for path in [routes::LOGOUT, routes::LOGOUT_ALL] {
+        let pair = sign_in_or_up(&app).await;
+
+        let out = app
+            .post(path, &json!({ "access_token": pair.access }))
+            .await;
+        assert_eq!(out.status(), 204, "{out}");
+        let refused = app.refresh(&pair.refresh).await;
+        assert_eq!(
+            refused.summary(),
+            "401 application/problem+json refresh_token_invalid"
+        );
+    }
+}
+
+async fn sign_in_or_up(app: &TestApp) -> Pair {
+    let body = credentials("ada@example.com", PASSWORD);
+    let answer = app.post(routes::REGISTER, &body).await;
+    if answer.status() == 201 {
+        return answer.pair();
+    }
+    app.sign_in_pair("ada@example.com").await
+}
+
+#[tokio::test]
+async fn page_from_elsewhere_takes_no_cookie_away_by_a_token_of_its_own() {
+    let app = TestApp::with(&[EVERYWHERE]).await;
+    let token = app.register("eve@example.com").await;
+
+    let path = format!("{}?jwt={token}", routes::LOGOUT);
+    let out = app
+        .request(Method::POST, &path)
+        .header("origin", "https://evil.example")
+        .header("sec-fetch-site", "cross-site");
+    let out = Answer::of(out).await;
+
+    assert_eq!(out.status(), 204);
+    assert_eq!(out.header("set-cookie"), "");
 }
 
 #[tokio::test]

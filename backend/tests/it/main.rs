@@ -21,6 +21,7 @@ mod errors;
 mod examples;
 mod flask;
 mod gate;
+mod grants;
 mod lineage;
 mod locations;
 mod logout;
