@@ -25,6 +25,8 @@
 //!
 //! - `verify`: the token layer and the guards. No database, no command line, no password hashing;
 //!   for services that check tokens which another process issues.
+//! - `remote-jwks`: the same with keys that are fetched from a Countersign or an OpenID provider
+//!   elsewhere, and kept fresh (`remote`).
 //! - `server` (default): everything else, and the binary.
 //! - `embed-ui`: the binary carries the pages.
 //!
@@ -37,6 +39,10 @@
 mod answer;
 pub mod clock;
 pub mod guard;
+#[cfg(feature = "remote-jwks")]
+pub mod remote;
+#[cfg(any(feature = "server", feature = "remote-jwks"))]
+mod rng;
 pub mod timestamp;
 pub mod token;
 
@@ -66,8 +72,6 @@ pub mod limits;
 mod no_store;
 #[cfg(feature = "server")]
 pub mod password;
-#[cfg(feature = "server")]
-mod rng;
 #[cfg(feature = "server")]
 pub mod router;
 #[cfg(feature = "server")]

@@ -121,7 +121,7 @@ impl Verifier {
         Self::of_profile(Profile::FlaskJwtExtended, keys.into())
     }
 
-    const fn of_profile(profile: Profile, keys: KeySource) -> Self {
+    pub(crate) const fn of_profile(profile: Profile, keys: KeySource) -> Self {
         Self {
             keys,
             profile,
