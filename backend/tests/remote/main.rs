@@ -9,3 +9,4 @@ mod discovery;
 mod hostile;
 mod outages;
 mod rotation;
+mod tls;

@@ -14,13 +14,15 @@ use countersign::{
     timestamp::Timestamp,
     token::{Algorithm, Grant, PrivateKey, Rejection, Signer, SigningKey, Subject},
 };
+use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 pub(crate) const ISSUER: &str = "https://issuer.test";
@@ -60,7 +62,8 @@ impl Reply {
 
 /// A server on a port of its own, until it is stopped or dropped.
 pub(crate) struct Issuer {
-    pub(crate) address: SocketAddr,
+    scheme: &'static str,
+    address: SocketAddr,
     pub(crate) clock: ManualClock,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -77,8 +80,34 @@ struct Shared {
 impl Issuer {
     /// Publishes keys at [`KEYS`].
     pub(crate) async fn start(keys: &[&Key]) -> Self {
+        Self::listen(keys, None).await
+    }
+
+    /// The same over TLS, with a certificate for a name that vouches for itself.
+    pub(crate) async fn start_tls(keys: &[&Key], name: &str) -> (Self, String) {
+        let certified = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = certified.signing_key.serialize_der();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certified.cert.der().clone()],
+                PrivatePkcs8KeyDer::from(key).into(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (
+            Self::listen(keys, Some(acceptor)).await,
+            certified.cert.pem(),
+        )
+    }
+
+    async fn listen(keys: &[&Key], tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
             requests: Mutex::default(),
@@ -91,11 +120,23 @@ impl Issuer {
                 let mut open = JoinSet::new();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    open.spawn(Arc::clone(&shared).answer(stream));
+                    let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                    open.spawn(async move {
+                        match tls {
+                            None => shared.answer(stream).await,
+                            // A client may well refuse the certificate.
+                            Some(tls) => {
+                                if let Ok(stream) = tls.accept(stream).await {
+                                    shared.answer(stream).await;
+                                }
+                            }
+                        }
+                    });
                 }
             }
         });
         let issuer = Self {
+            scheme,
             address,
             // 2026-01-01, noon.
             clock: ManualClock::at(Timestamp::from_secs(1_767_268_800)),
@@ -107,7 +148,7 @@ impl Issuer {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     pub(crate) fn publish(&self, keys: &[&Key]) {
@@ -185,7 +226,7 @@ impl Drop for Issuer {
 }
 
 impl Shared {
-    async fn answer(self: Arc<Self>, mut stream: TcpStream) {
+    async fn answer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match stream.read_u8().await {
@@ -203,6 +244,7 @@ impl Shared {
         let (Reply::Bytes(bytes) | Reply::Hang(bytes)) = &reply;
         // Whoever has heard enough may hang up.
         drop(stream.write_all(bytes).await);
+        drop(stream.flush().await);
         if matches!(reply, Reply::Hang(_)) {
             std::future::pending::<()>().await;
         }
