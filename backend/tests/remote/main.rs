@@ -5,6 +5,7 @@
 
 mod support;
 
+mod countersign_elsewhere;
 mod discovery;
 mod hostile;
 mod outages;
