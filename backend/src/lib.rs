@@ -25,6 +25,8 @@
 //!
 //! - `verify`: the token layer and the guards. No database, no command line, no password hashing;
 //!   for services that check tokens which another process issues.
+//! - `remote-jwks`: the same with keys that are fetched from a Countersign or an OpenID provider
+//!   elsewhere, and kept fresh (`remote`).
 //! - `server` (default): everything else, and the binary.
 //! - `embed-ui`: the binary carries the pages.
 //!
@@ -38,6 +40,8 @@ mod answer;
 pub mod clock;
 pub mod guard;
 mod issuer;
+#[cfg(feature = "remote-jwks")]
+pub mod remote;
 mod rng;
 pub mod timestamp;
 pub mod token;

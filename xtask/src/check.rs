@@ -22,7 +22,7 @@ const SHOWN_LINES: usize = 100;
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let mut run = Run {
         workspace,
-        steps: Steps::new(13),
+        steps: Steps::new(15),
         counts: Counts::default(),
     };
 
@@ -42,7 +42,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let mend = "`cargo clippy --fix --allow-dirty` mends some of them";
     let mut clippy = workspace.cargo();
     // The workspace's default members, as in the tests: the same features, compiled once.
-    clippy.arg("clippy").args(deny);
+    clippy.args(["clippy", "--features", REMOTE]).args(deny);
     run.program("clippy", "lints of server and shared", clippy, mend)?;
     let mut clippy = workspace.cargo();
     clippy.args(["clippy", "--package", "xtask"]).args(deny);
@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         "countersign-types",
     ]);
     clippy
-        .args(["--features", "countersign/embed-ui"])
+        .args(["--features", "countersign/embed-ui", "--features", REMOTE])
         .args(deny);
     if !pages::dist(workspace).join("index.html").is_file() {
         clippy.env("COUNTERSIGN_PAGES", stand_in(workspace)?);
@@ -68,20 +68,24 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         mend,
     )?;
 
-    // Its own folder: other features of the same dependencies would compile them anew each time.
-    let mut clippy = workspace.cargo();
-    clippy
-        .args(["clippy", "--package", "countersign", "--lib"])
-        .args(VERIFY_ALONE)
-        .args(["--", "--deny", "warnings"])
-        .env("CARGO_TARGET_DIR", workspace.target.join("verify"));
-    run.program(
-        "clippy-verify",
-        "lints of the token layer alone",
-        clippy,
-        mend,
-    )?;
-    run.verify_packages()?;
+    for part in &ALONE {
+        // Their own folder: other features of the same dependencies would compile them anew each
+        // time.
+        let mut clippy = workspace.cargo();
+        clippy
+            .args(["clippy", "--package", "countersign", "--lib"])
+            .args(part.features())
+            .args(["--", "--deny", "warnings"])
+            .env("CARGO_TARGET_DIR", workspace.target.join("verify"));
+        let log = format!("clippy-{}", part.feature);
+        run.program(
+            &log,
+            &format!("lints of {} alone", part.title),
+            clippy,
+            mend,
+        )?;
+        run.packages(part)?;
+    }
 
     let mut doc = workspace.cargo();
     doc.args([
@@ -91,7 +95,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         "--package",
         "countersign",
     ]);
-    doc.args(["--package", "countersign-types"])
+    doc.args(["--package", "countersign-types", "--features", REMOTE])
         .env("RUSTDOCFLAGS", "--deny warnings");
     run.program(
         "doc",
@@ -105,10 +109,36 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(run.close())
 }
 
-/// How a service takes the token layer without the server.
-const VERIFY_ALONE: [&str; 3] = ["--no-default-features", "--features", "verify"];
-/// How many packages that may bring: whoever adds it to a small service notices each.
-const VERIFY_PACKAGES: usize = 130;
+/// What the tests are run with too.
+const REMOTE: &str = "countersign/remote-jwks";
+
+/// What a service takes without the server.
+const ALONE: [Alone; 2] = [
+    Alone {
+        feature: "verify",
+        title: "the token layer",
+        packages: 130,
+    },
+    Alone {
+        feature: "remote-jwks",
+        title: "the keys of others",
+        packages: 140,
+    },
+];
+
+/// A part of the server that is used without the rest of it.
+struct Alone {
+    feature: &'static str,
+    title: &'static str,
+    /// How many packages it may bring: whoever adds it to a small service notices each.
+    packages: usize,
+}
+
+impl Alone {
+    const fn features(&self) -> [&'static str; 3] {
+        ["--no-default-features", "--features", self.feature]
+    }
+}
 
 /// A folder to embed where no pages are built: for lints it matters that there are some, not which.
 fn stand_in(workspace: &Workspace) -> Result<PathBuf> {
@@ -170,17 +200,18 @@ impl Run<'_> {
         self.counts.failed += 1;
     }
 
-    fn verify_packages(&mut self) -> Result<()> {
-        let step = self.steps.next("the token layer's packages", "");
+    fn packages(&mut self, part: &Alone) -> Result<()> {
+        let step = self.steps.next(&format!("packages of {}", part.title), "");
         let mut tree = self.workspace.cargo();
         tree.args(["tree", "--package", "countersign", "--edges", "normal"])
             .args(["--prefix", "none"])
-            .args(VERIFY_ALONE);
+            .args(part.features());
         let tree = job::output_of(&mut tree).context("cargo cannot list the packages")?;
         let packages = packages(&tree);
-        let findings = if packages > VERIFY_PACKAGES {
+        let findings = if packages > part.packages {
             vec![format!(
-                "`verify` brings {packages} packages; {VERIFY_PACKAGES} are allowed"
+                "`{}` brings {packages} packages; {} are allowed",
+                part.feature, part.packages
             )]
         } else {
             Vec::new()

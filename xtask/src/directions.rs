@@ -42,8 +42,8 @@ impl fmt::Display for Violation {
 }
 
 const WEB: &str = "axum, http, hyper and tower stay in http.rs, router.rs, answer.rs, extract.rs, error.rs, guard/, \
-                   no_store.rs, app.rs, assets.rs, same_origin.rs, server.rs, token_answer.rs, lib.rs \
-                   and cli/serve.rs: rules must run without a web server";
+                   no_store.rs, app.rs, assets.rs, same_origin.rs, server.rs, token_answer.rs, lib.rs, \
+                   cli/serve.rs and remote/'s address.rs and fetch.rs: rules must run without a web server";
 const SQL: &str = "sqlx stays in store/ and a feature's store.rs: rules must not know SQL";
 const OTHERS_INSIDE: &str = "another feature is called through its mod.rs only: its http.rs and \
                              store.rs are its own business";
@@ -149,7 +149,7 @@ fn backend(
     features: &BTreeSet<String>,
     add: &mut impl FnMut(usize, &str, &'static str),
 ) {
-    const WEB_FILES: [&str; 12] = [
+    const WEB_FILES: [&str; 14] = [
         "router.rs",
         "answer.rs",
         "extract.rs",
@@ -162,14 +162,18 @@ fn backend(
         "token_answer.rs",
         "lib.rs",
         "cli/serve.rs",
+        // A client: it fetches the keys of others.
+        "remote/address.rs",
+        "remote/fetch.rs",
     ];
-    const WEB_CRATES: [&str; 9] = [
+    const WEB_CRATES: [&str; 10] = [
         "axum",
         "axum_core",
         "axum_extra",
         "http",
         "http_body_util",
         "hyper",
+        "hyper_rustls",
         "hyper_util",
         "tower",
         "tower_http",
@@ -177,9 +181,15 @@ fn backend(
     // Where the parts meet, where they are used, and where the public keys are shown.
     // In issuer.rs for programs that have users of their own and none of ours.
     const SIGNER_FILES: [&str; 3] = ["app.rs", "issuer.rs", "sessions/mod.rs"];
-    // In guard/ for services that have keys and no sessions, which is what `Auth::of` says.
-    const VERIFIER_FILES: [&str; 4] =
-        ["app.rs", "guard/mod.rs", "keys/http.rs", "sessions/gate.rs"];
+    // In guard/ and remote/ for services that have keys and no sessions, which is what `Auth::of`
+    // and `Auth::remote` say.
+    const VERIFIER_FILES: [&str; 5] = [
+        "app.rs",
+        "guard/mod.rs",
+        "keys/http.rs",
+        "remote/mod.rs",
+        "sessions/gate.rs",
+    ];
 
     let (folder, file) = path.split_once('/').unwrap_or(("", path));
     let own_feature = features.contains(folder).then_some(folder);

@@ -25,6 +25,8 @@ const SHOWN_LINES: usize = 120;
 /// What `cargo test` at the root tests. The same packages in every call, because another selection
 /// would turn on other features of their dependencies and compile those anew.
 const PACKAGES: [&str; 4] = ["--package", "countersign", "--package", "countersign-types"];
+/// What a service takes for tokens of an issuer elsewhere; not among the default features.
+const REMOTE: &str = "countersign/remote-jwks";
 
 /// Runs the tests of one part, or of all.
 pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode> {
@@ -353,6 +355,7 @@ impl Run<'_> {
     }
 
     fn with_features(&self, command: &mut Command) {
+        command.args(["--features", REMOTE]);
         if self.embed {
             command.args(["--features", "countersign/embed-ui"]);
         }

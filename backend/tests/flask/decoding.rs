@@ -267,7 +267,7 @@ fn token_of_another_issuer_is_refused() {
 fn text_that_is_no_token_is_refused() {
     assert_eq!(
         App::new().decode("foobarbaz"),
-        Err("the token has not three parts".to_owned())
+        Err("this is no token: three parts with points between them are expected".to_owned())
     );
 }
 
