@@ -6,14 +6,14 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
-use countersign_types::{Problem, ProblemCode, routes};
+use countersign_types::{Problem, ProblemCode, accounts::Home, routes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -84,21 +84,35 @@ fn api() -> OpenApiRouter<App> {
         .merge(health::http::router())
 }
 
-/// Everything that Countersign answers.
+/// Everything that Countersign answers where it is alone: `/` and unknown paths included.
 ///
 /// Serve it with [`crate::server::run`], or with `into_make_service_with_connect_info::<SocketAddr>()`:
 /// limits go by the peer's address.
-pub fn router(app: App) -> Router {
-    let mut router = described_api();
-    for page in routes::pages::ALL {
-        router = router.route(page, get(page_of_the_application));
-    }
-    layered(router.fallback(elsewhere), &app).with_state(app)
+pub fn standalone(app: App) -> Router {
+    let router = pages(described_api(), &routes::pages::ALL).fallback(elsewhere);
+    layered(router, &app, Home::Pages).with_state(app)
 }
 
-/// The API alone, without pages and without an answer to unknown paths; served as [`router`] is.
+/// What fits into somebody's own application: the API and the pages but `/`, and no answer to unknown
+/// paths. Served as [`standalone`] is.
+pub fn mounted(app: App) -> Router {
+    let router = pages(described_api(), &routes::pages::MOUNTED);
+    layered(router, &app, Home::Application).with_state(app)
+}
+
+/// The API alone, for an application with pages of its own; served as [`standalone`] is.
 pub fn api_router(app: App) -> Router {
-    layered(described_api(), &app).with_state(app)
+    layered(described_api(), &app, Home::Application).with_state(app)
+}
+
+/// These pages, and what they load.
+fn pages(router: Router<App>, paths: &[&str]) -> Router<App> {
+    paths
+        .iter()
+        .fold(router, |router, page| {
+            router.route(page, get(page_of_the_application))
+        })
+        .route(routes::pages::FILES, get(file_of_the_pages))
 }
 
 /// The API, and the document that describes it.
@@ -109,9 +123,10 @@ fn described_api() -> Router<App> {
     api.route(routes::OPENAPI, get(openapi))
 }
 
-/// What every request passes.
-fn layered(router: Router<App>, app: &App) -> Router<App> {
+/// What every request passes. The pages are told whose home it is.
+fn layered(router: Router<App>, app: &App, home: Home) -> Router<App> {
     router
+        .layer(Extension(home))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Read from the last to the first: that is the way in.
         .layer(middleware::from_fn(refuse_malformed_and_slow))
@@ -127,6 +142,12 @@ fn layered(router: Router<App>, app: &App) -> Router<App> {
 
 async fn page_of_the_application(State(app): State<App>, headers: HeaderMap) -> Response {
     app.assets.page(http::StatusCode::OK, &headers)
+}
+
+async fn file_of_the_pages(State(app): State<App>, request: Request) -> Response {
+    app.assets
+        .file(request.uri().path(), request.headers())
+        .unwrap_or_else(|| Error::NotFound.into_response())
 }
 
 /// What no route takes: a file of the pages, a page that does not exist, or nothing.

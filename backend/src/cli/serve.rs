@@ -15,7 +15,6 @@ use crate::{
     app::App,
     clock::SystemClock,
     config::{Config, Flags, Warning},
-    router::router,
     server::{self, Limits},
     telemetry,
 };
@@ -70,7 +69,7 @@ async fn serve(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
     app.keep_swept();
     banner::show(config, &app, address);
 
-    server::run(listener, router(app.clone()), shutdown, Limits::default()).await;
+    server::run(listener, app.standalone(), shutdown, Limits::default()).await;
     app.db.close().await;
     tracing::info!("stopped");
     Ok(())
