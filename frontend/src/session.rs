@@ -36,6 +36,9 @@ pub enum TokenStorage {
     /// In this page alone: a script that looks through the storage finds no token. After a reload the server is asked for the next token by the cookie, also where
     /// nobody is signed in, since a page cannot see whether there is one. A tab hears of a sign-out
     /// in another one when it asks the server the next time.
+    ///
+    /// Countersign's own pages use [`TokenStorage::Local`] whatever an application around them does,
+    /// and ask for a sign-in of their own: an application that wants this one has forms of its own.
     Memory,
 }
 

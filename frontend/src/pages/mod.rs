@@ -59,11 +59,17 @@ fn leave_for_application() -> Memo<Option<bool>> {
         if is_theirs.get() != Some(true) {
             return;
         }
+        let location = window().location();
         let mut here = place.pathname.get_untracked();
+        // The router may have put the new address there already, and then going to it would be no
+        // more than a jump to its fragment. Nothing is to be done where a browser refuses to leave.
+        if location.pathname().is_ok_and(|there| there == here) {
+            drop(location.reload());
+            return;
+        }
         here.push_str(&place.query.with_untracked(ParamsMap::to_query_string));
         here.push_str(&place.hash.get_untracked());
-        // Nothing is to be done where a browser refuses to leave.
-        drop(window().location().replace(&here));
+        drop(location.replace(&here));
     });
     is_theirs
 }
