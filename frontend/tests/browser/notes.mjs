@@ -1,11 +1,15 @@
 // What the example `notes` promises: sign-in inside somebody's own application and pages.
 import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname, join as path } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PASSWORD, answersTo, fill, newEmail, newProfile, pass, startNotes, storedToken, until } from "./support.mjs";
 
 // Chromium itself logs every answer of 4xx, and every call that reaches nobody.
 const REFUSED = [/Failed to load resource: the server responded with a status of 4\d\d/];
 const CUT = [/Failed to load resource: net::ERR_FAILED/];
 const MEMORY = "/?storage=memory";
+const AXE = path(dirname(fileURLToPath(import.meta.url)), "node_modules/axe-core/axe.min.js");
 
 export const tests = [];
 const test = (name, body, options = {}) => tests.push({ name, body, start: startNotes, ...options });
@@ -180,3 +184,35 @@ test("a sign-out that the server did not hear of is one, also with the token in 
   assert.equal((await told).status(), 204);
   await until("nothing is left to be told", () => page.evaluate(() => localStorage.length === 0));
 }, { allowed: [...REFUSED, ...CUT] });
+
+test("in an application no page has an accessibility fault or overflows", async ({ browser, origin, later }) => {
+  const axe = await readFile(AXE, "utf8");
+  const shots = process.env.COUNTERSIGN_SCREENSHOTS;
+  if (shots) await mkdir(shots, { recursive: true });
+  for (const [look, options] of [
+    ["light", { colorScheme: "light", viewport: { width: 900, height: 700 } }],
+    ["phone-dark", { colorScheme: "dark", viewport: { width: 360, height: 740 } }],
+  ]) {
+    const { context } = await newProfile(browser, options);
+    later(() => context.close());
+    const page = await context.newPage();
+    const inspect = async (name) => {
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`), [], `${name}, ${look}`);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= options.viewport.width, `${name} is ${width} wide`);
+      if (shots) await page.screenshot({ path: path(shots, `notes-${name}-${look}.png`) });
+    };
+    await page.goto(origin);
+    await form(page).waitFor();
+    await form(page).click();
+    await page.getByText("2 fields need attention.").waitFor();
+    await inspect("sign-in");
+    await join(page, origin);
+    await add(page, "water the plants");
+    await add(page, "a note of one word: donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft");
+    await note(page, "water the plants").check();
+    await inspect("list");
+  }
+});
