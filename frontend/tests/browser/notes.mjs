@@ -170,6 +170,20 @@ test("nothing is shown before it is known whether somebody is signed in", async 
   await field(page).waitFor();
 }, { allowed: REFUSED });
 
+test("a page with its token in memory waits for a server that is away, and goes on by itself", async ({ page, origin }) => {
+  await join(page, origin, MEMORY);
+  await add(page, "water the plants");
+  await page.route("**/auth/refresh", (route) => route.abort());
+  await page.reload();
+
+  await page.getByText("The server cannot be reached.").waitFor();
+  assert.equal(await form(page).count(), 0);
+  await page.unroute("**/auth/refresh");
+
+  await note(page, "water the plants").waitFor();
+  assert.equal(await page.getByText("The server cannot be reached.").count(), 0);
+}, { allowed: [...REFUSED, ...CUT] });
+
 test("a sign-out that the server did not hear of is one, also with the token in memory", async ({ page, origin }) => {
   await join(page, origin, MEMORY);
   await page.route("**/auth/logout", (route) => route.abort());

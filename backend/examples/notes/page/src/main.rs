@@ -33,7 +33,7 @@ fn Page() -> impl IntoView {
         <main>
             <h1>"Notes"</h1>
             <p class="notice" role="status">
-                {move || session.is_waiting().then_some("The server cannot be reached. You stay signed in.")}
+                {move || session.is_waiting().then_some("The server cannot be reached. This page keeps trying.")}
             </p>
             <RequireSession fallback=|| view! { <Welcome /> }>
                 <Notes />
