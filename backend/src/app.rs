@@ -254,16 +254,27 @@ impl App {
         Builder::default()
     }
 
-    /// The API and the pages: everything that the binary serves, its answers to unknown paths
-    /// included.
+    /// The API, the pages `/sign-in`, `/sign-up` and `/sessions` and what these load, to be merged
+    /// into a router of your own; `/` and unknown paths are that router's. After signing in or out
+    /// the pages lead to `/`, or to where `return_to` in their address says.
     ///
     /// Serve it with the peers' addresses
     /// (`into_make_service_with_connect_info::<SocketAddr>()`), since limits go by them.
+    ///
+    /// The pages come with the feature `embed-ui`, which takes them from the folder that
+    /// `COUNTERSIGN_PAGES` names when it is compiled; without it they are read from the sources'
+    /// `frontend/dist`.
     pub fn router(&self) -> Router {
-        router::router(self.clone())
+        router::mounted(self.clone())
     }
 
-    /// The API without pages, to be merged into a router that has pages of its own; unknown paths
+    /// Everything that the binary serves: as [`App::router`], with a page at `/` and an answer to
+    /// unknown paths.
+    pub fn standalone(&self) -> Router {
+        router::standalone(self.clone())
+    }
+
+    /// The API without pages, to be merged into a router that has all pages itself; unknown paths
     /// are that router's. To be served with the peers' addresses, as [`App::router`].
     pub fn api(&self) -> Router {
         router::api_router(self.clone())

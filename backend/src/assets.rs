@@ -328,10 +328,12 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Trunk and wasm-bindgen put 16 hexadecimal digits into the names of what they build.
+/// Trunk and wasm-bindgen put a number of 16 hexadecimal digits into the names of what they build,
+/// and Trunk leaves out the zeros that it begins with.
 fn is_hashed(name: &str) -> bool {
-    name.split(['/', '-', '_', '.'])
-        .any(|part| part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    name.split(['/', '-', '_', '.']).any(|part| {
+        (12..=16).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// The policy of the pages: everything from here, nothing inline but what the build put there.
@@ -428,6 +430,16 @@ mod tests {
             );
             assert_eq!(response.headers()[header::VARY], "accept-encoding");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/wasm");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_one_without_the_zeros_that_it_begins_with_too() {
+        for name in ["/app-152b96ca2228c18.js", "/app-152b96ca2228c18_bg.wasm"] {
+            assert!(is_hashed(name), "{name}");
+        }
+        for name in ["/index.html", "/app-decade.js", "/app-0123456789abcdef0.js"] {
+            assert!(!is_hashed(name), "{name}");
         }
     }
 

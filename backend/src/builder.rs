@@ -40,7 +40,7 @@ use crate::{
 /// let router = Router::new()
 ///     .route("/notes", get(notes))
 ///     .with_state(State { auth: countersign.auth() })
-///     .merge(countersign.api());
+///     .merge(countersign.router());
 /// # Ok(router)
 /// # }
 /// ```

@@ -6,13 +6,13 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
-use countersign_types::{Problem, ProblemCode, routes};
+use countersign_types::{Problem, ProblemCode, accounts::Home, routes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -82,27 +82,41 @@ fn api() -> OpenApiRouter<App> {
         .merge(health::http::router())
 }
 
-/// Everything that Countersign answers.
+/// Everything that Countersign answers where it is alone: `/` and unknown paths included.
 ///
 /// Serve it with [`crate::server::run`], or with `into_make_service_with_connect_info::<SocketAddr>()`:
 /// limits go by the peer's address.
-pub fn router(app: App) -> Router {
-    let mut router = described_api();
-    for page in routes::pages::ALL {
-        router = router.route(page, get(page_of_the_application));
-    }
-    measured(router.fallback(elsewhere), &app).with_state(app)
+pub fn standalone(app: App) -> Router {
+    let router = pages(described_api(), &routes::pages::ALL).fallback(elsewhere);
+    measured(router, &app, Home::Pages).with_state(app)
 }
 
-/// The API alone, without pages and without an answer to unknown paths; served as [`router`] is.
+/// What fits into somebody's own application: the API and the pages but `/`, and no answer to unknown
+/// paths. Served as [`standalone`] is.
+pub fn mounted(app: App) -> Router {
+    let router = pages(described_api(), &routes::pages::MOUNTED);
+    measured(router, &app, Home::Application).with_state(app)
+}
+
+/// The API alone, for an application with pages of its own; served as [`standalone`] is.
 pub fn api_router(app: App) -> Router {
-    measured(described_api(), &app).with_state(app)
+    measured(described_api(), &app, Home::Application).with_state(app)
+}
+
+/// These pages, and what they load.
+fn pages(router: Router<App>, paths: &[&str]) -> Router<App> {
+    paths
+        .iter()
+        .fold(router, |router, page| {
+            router.route(page, get(page_of_the_application))
+        })
+        .route(routes::pages::FILES, get(file_of_the_pages))
 }
 
 /// What is counted, for a listener of its own.
 pub(crate) fn metrics_router(app: App) -> Router {
     let router = metrics::http::router().fallback(async || Error::NotFound);
-    layered(router, &app).with_state(app)
+    layered(router, &app, Home::Application).with_state(app)
 }
 
 /// The API, the document that describes it, and the page that shows the document.
@@ -112,13 +126,13 @@ fn described_api() -> Router<App> {
 }
 
 /// What every request passes, and is counted by. Outermost, so that nothing is missed.
-fn measured(router: Router<App>, app: &App) -> Router<App> {
+fn measured(router: Router<App>, app: &App, home: Home) -> Router<App> {
     let measure = middleware::from_fn_with_state(app.clone(), metrics::http::measure);
-    layered(router, app).layer(measure)
+    layered(router, app, home).layer(measure)
 }
 
-/// What every request passes.
-fn layered(router: Router<App>, app: &App) -> Router<App> {
+/// What every request passes. The pages are told whose home it is.
+fn layered(router: Router<App>, app: &App, home: Home) -> Router<App> {
     // The body is read only where a token may be in it.
     let router = if app.guards.locations().contains(Location::Json) {
         router.layer(app.auth().json_tokens())
@@ -126,6 +140,7 @@ fn layered(router: Router<App>, app: &App) -> Router<App> {
         router
     };
     router
+        .layer(Extension(home))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Read from the last to the first: that is the way in.
         .layer(middleware::from_fn(refuse_malformed_and_slow))
@@ -141,6 +156,12 @@ fn layered(router: Router<App>, app: &App) -> Router<App> {
 
 async fn page_of_the_application(State(app): State<App>, headers: HeaderMap) -> Response {
     app.assets.page(http::StatusCode::OK, &headers)
+}
+
+async fn file_of_the_pages(State(app): State<App>, request: Request) -> Response {
+    app.assets
+        .file(request.uri().path(), request.headers())
+        .unwrap_or_else(|| Error::NotFound.into_response())
 }
 
 /// What no route takes: a file of the pages, a page that does not exist, or nothing.

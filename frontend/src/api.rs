@@ -11,13 +11,16 @@ use countersign_types::{
     routes,
     sessions::{Message, RefreshDelivery, SessionsResponse, SignInRequest, TokenResponse},
 };
-use gloo_net::http::{Method, Request, RequestBuilder, Response};
+use gloo_net::http::{Method, Request, RequestBuilder};
 use leptos::prelude::set_timeout_with_handle;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use wasm_bindgen::JsValue;
-use web_sys::{AbortController, RequestInit};
+use web_sys::{AbortController, RequestInit, RequestMode};
 
-use crate::strings;
+use crate::{
+    fetch::{self, Response},
+    strings,
+};
 
 /// How long a call may take. A password is hashed in a queue, so this is more than a moment.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -105,7 +108,7 @@ pub struct Exchange {
 ///
 /// [`ApiError`] says why there is no answer.
 pub async fn config() -> Result<AuthConfig, ApiError> {
-    json(&send(Call::new(Method::GET, routes::CONFIG)).await?)
+    send(Call::new(Method::GET, routes::CONFIG)).await?.read()
 }
 
 /// `POST /auth`: signs in. The refresh token comes in a cookie that no script can read.
@@ -119,7 +122,9 @@ pub async fn sign_in(email: String, password: Password) -> Result<TokenResponse,
         password,
         refresh: RefreshDelivery::Cookie,
     };
-    json(&send(Call::new(Method::POST, routes::SIGN_IN).json(&body)).await?)
+    send(Call::new(Method::POST, routes::SIGN_IN).json(&body))
+        .await?
+        .read()
 }
 
 /// `POST /auth/register`: creates an account and signs in, as [`sign_in`] does.
@@ -133,7 +138,9 @@ pub async fn register(email: String, password: Password) -> Result<TokenResponse
         password,
         refresh: RefreshDelivery::Cookie,
     };
-    json(&send(Call::new(Method::POST, routes::REGISTER).json(&body)).await?)
+    send(Call::new(Method::POST, routes::REGISTER).json(&body))
+        .await?
+        .read()
 }
 
 /// `POST /auth/refresh`: swaps the refresh token, which is in the cookie, for a new pair, and gives up
@@ -147,17 +154,20 @@ pub async fn register(email: String, password: Password) -> Result<TokenResponse
 /// [`ApiError`] says why there is no new token; [`ApiError::is_refusal`], whether there will be none.
 pub async fn refresh(limit: Duration) -> Result<TokenResponse, ApiError> {
     let call = Call::new(Method::POST, routes::REFRESH).within(limit);
-    json(&send(call.outliving_the_page()).await?)
+    send(call.outliving_the_page()).await?.read()
 }
 
-/// `POST /auth/logout`: ends the token's session; where the token is over, the cookie's. Who signs out
-/// may close the page at once, so the call outlives it.
+/// `POST /auth/logout`: ends the token's session; where that is over or there is none, the cookie's.
+/// Who signs out may close the page at once, so the call outlives it.
 ///
 /// # Errors
 ///
 /// [`ApiError`] says why the server may not know of it.
-pub async fn logout(token: &Token) -> Result<(), ApiError> {
-    let call = Call::new(Method::POST, routes::LOGOUT).bearer(token);
+pub async fn logout(token: Option<&Token>) -> Result<(), ApiError> {
+    let mut call = Call::new(Method::POST, routes::LOGOUT);
+    if let Some(token) = token {
+        call = call.bearer(token);
+    }
     send(call.outliving_the_page()).await.map(drop)
 }
 
@@ -178,7 +188,9 @@ pub async fn logout_all(token: &Token) -> Result<(), ApiError> {
 ///
 /// [`ApiError`] says why there is no list.
 pub async fn sessions(token: &Token) -> Result<SessionsResponse, ApiError> {
-    json(&send(Call::new(Method::GET, routes::SESSIONS).bearer(token)).await?)
+    send(Call::new(Method::GET, routes::SESSIONS).bearer(token))
+        .await?
+        .read()
 }
 
 /// `DELETE /auth/sessions/{id}`: ends one session of the account.
@@ -210,12 +222,32 @@ pub async fn end_other_sessions(token: &Token) -> Result<(), ApiError> {
 /// [`ApiError`] says why the server refused.
 pub async fn protected(token: &Token) -> Result<Exchange, ApiError> {
     let answer = send(Call::new(Method::GET, routes::PROTECTED).bearer(token)).await?;
-    let Message { message } = json(&answer)?;
+    let Message { message } = answer.read()?;
     Ok(Exchange {
         status: answer.status,
         body: answer.body,
         message,
     })
+}
+
+/// A request of the application's own, with the token. Whatever the status, an answer is an answer.
+///
+/// # Errors
+///
+/// [`ApiError`] says why there is none.
+pub async fn fetch(request: &fetch::Request, token: &Token) -> Result<Response, ApiError> {
+    let method = match request.method {
+        fetch::Method::Get => Method::GET,
+        fetch::Method::Post => Method::POST,
+        fetch::Method::Put => Method::PUT,
+        fetch::Method::Patch => Method::PATCH,
+        fetch::Method::Delete => Method::DELETE,
+    };
+    let mut call = Call::new(method, &request.path).bearer(token);
+    if let Some(body) = &request.body {
+        call = call.with_body(body.clone());
+    }
+    answer(call).await
 }
 
 struct Call {
@@ -230,6 +262,8 @@ impl Call {
         Self {
             builder: RequestBuilder::new(path)
                 .method(method)
+                // Not even a redirect takes a token, or a password, to another origin.
+                .mode(RequestMode::SameOrigin)
                 .header("Accept", "application/json"),
             body: None,
             outlives_page: false,
@@ -254,9 +288,16 @@ impl Call {
         self
     }
 
-    fn json<T: Serialize>(mut self, body: &T) -> Self {
+    fn json<T: Serialize>(self, body: &T) -> Self {
+        match serde_json::to_string(body) {
+            Ok(body) => self.with_body(body),
+            Err(_) => self,
+        }
+    }
+
+    fn with_body(mut self, json: String) -> Self {
         self.builder = self.builder.header("Content-Type", "application/json");
-        self.body = serde_json::to_string(body).ok();
+        self.body = Some(json);
         self
     }
 
@@ -288,12 +329,12 @@ fn kept_alive(request: Request) -> Request {
     }
 }
 
-struct Answer {
-    status: u16,
-    body: String,
+/// The answer, where it is one of success.
+async fn send(call: Call) -> Result<Response, ApiError> {
+    answer(call).await?.accepted()
 }
 
-async fn send(mut call: Call) -> Result<Answer, ApiError> {
+async fn answer(mut call: Call) -> Result<Response, ApiError> {
     let abort = AbortController::new().ok();
     let signal = abort.as_ref().map(AbortController::signal);
     call.builder = call.builder.abort_signal(signal.as_ref());
@@ -303,34 +344,23 @@ async fn send(mut call: Call) -> Result<Answer, ApiError> {
     if let Some(timer) = timer {
         timer.clear();
     }
-    let answer = result.map_err(|_| {
+    result.map_err(|_| {
         // The reason that a browser gives is for developers, and differs from browser to browser.
         if signal.is_some_and(|signal| signal.aborted()) {
             ApiError::TimedOut
         } else {
             ApiError::Offline
         }
-    })?;
-    if (200..300).contains(&answer.status) {
-        return Ok(answer);
-    }
-    match serde_json::from_str(&answer.body) {
-        Ok(problem) => Err(ApiError::Problem(Box::new(problem))),
-        Err(_) => Err(ApiError::Unexpected(answer.status)),
-    }
+    })
 }
 
-async fn receive(call: Call) -> Result<Answer, gloo_net::Error> {
-    let response: Response = call.build()?.send().await?;
-    Ok(Answer {
+async fn receive(call: Call) -> Result<Response, gloo_net::Error> {
+    let response = call.build()?.send().await?;
+    Ok(Response {
         status: response.status(),
         // Inside the time limit too: a body may never end.
         body: response.text().await?,
     })
-}
-
-fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiError> {
-    serde_json::from_str(&answer.body).map_err(|_| ApiError::Unexpected(answer.status))
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -10,10 +10,9 @@ use leptos_router::{
 };
 
 use crate::{
+    auth::{AuthProvider, use_session},
     components::{Frame, FrameLinks, provide_page_focus},
     pages::{HomePage, NotFoundPage, SessionsPage, SignInPage, SignUpPage},
-    refresh::Refresher,
-    session::SessionHandle,
     settings::Settings,
     strings,
 };
@@ -21,24 +20,24 @@ use crate::{
 /// Countersign's single-page application.
 #[component]
 pub fn App() -> impl IntoView {
-    Refresher::provide(SessionHandle::provide());
-    Settings::provide();
     provide_page_focus();
     view! {
-        <Router>
-            <Shell />
-        </Router>
+        <AuthProvider>
+            <Router>
+                <Shell />
+            </Router>
+        </AuthProvider>
     }
 }
 
 #[component]
 fn Shell() -> impl IntoView {
-    let session = SessionHandle::expect();
+    let session = use_session();
     let settings = Settings::expect();
-    let refresher = Refresher::expect();
+    settings.ask();
     let navigate = use_navigate();
     let sign_out = Callback::new(move |()| {
-        refresher.sign_out();
+        session.sign_out();
         navigate(paths::HOME, NavigateOptions::default());
     });
     let links = Signal::derive(move || {
@@ -52,7 +51,7 @@ fn Shell() -> impl IntoView {
     });
     let notice = Signal::derive(move || {
         let is_online = || window().navigator().on_line();
-        refresher.is_waiting().then(|| {
+        session.is_waiting().then(|| {
             if is_online() {
                 strings::WAITING_SERVER
             } else {

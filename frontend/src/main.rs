@@ -7,7 +7,7 @@ use wasm_bindgen::JsCast as _;
 fn main() {
     std::panic::set_hook(Box::new(|info| {
         web_sys::console::error_1(&info.to_string().into());
-        // boot.js shows the message: after a panic no Rust can be trusted to.
+        // countersign-boot.js shows the message: after a panic no Rust can be trusted to.
         if let Ok(event) = web_sys::Event::new("countersign-panic") {
             drop(window().dispatch_event(&event));
         }

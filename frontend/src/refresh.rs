@@ -44,7 +44,7 @@ const LONGEST_ASKED_MS: f64 = 300_000.0;
 const SETTLING: Duration = Duration::from_millis(250);
 /// How many tokens a guarded call tries after a refused one: what another tab may have stored, and
 /// the one that a refresh of our own brings.
-const RENEWALS: usize = 2;
+pub(crate) const RENEWALS: usize = 2;
 
 /// What became of an attempt to replace a token.
 #[derive(Debug, Clone)]
@@ -122,10 +122,10 @@ impl Refresher {
         expect_context()
     }
 
-    /// Whether somebody is signed in with an expired token, because the server could not be asked
-    /// for another yet; reading it subscribes.
+    /// Whether somebody is signed in with an expired token, or may be, because the server could not
+    /// be asked for another yet; reading it subscribes.
     pub fn is_waiting(self) -> bool {
-        self.is_unreached.get() && self.session.is_over()
+        self.is_unreached.get() && (self.session.is_over() || self.session.is_unknown())
     }
 
     /// Makes a guarded call. Where the token is over or refused, it is replaced and the call
@@ -135,7 +135,15 @@ impl Refresher {
         F: Fn(Token) -> A,
         A: Future<Output = Result<T, ApiError>>,
     {
-        let mut known = self.session.known_untracked()?;
+        let mut known = match self.session.known_untracked() {
+            Some(known) => known,
+            None if untrack(|| self.session.is_unknown()) => match self.renew(None).await {
+                Outcome::Renewed(known) => known,
+                Outcome::Unreached(error) => return Some(Err(error)),
+                Outcome::Gone | Outcome::Refused => return None,
+            },
+            None => return None,
+        };
         let subject = known.claims.subject().map(ToOwned::to_owned);
         let mut renewals = 0..RENEWALS;
         loop {
@@ -149,7 +157,7 @@ impl Refresher {
                 }
             };
             let outcome = match renewals.next() {
-                Some(_) => self.renew(&known.token).await,
+                Some(_) => self.renew(Some(&known.token)).await,
                 None => Outcome::Refused,
             };
             match outcome {
@@ -173,6 +181,7 @@ impl Refresher {
         let Some(known) = self.session.known_untracked() else {
             return;
         };
+        self.session.note_leaving();
         self.session.end(Farewell::SignedOut { is_told: true });
         let told = Later::new();
         let answer = told.clone();
@@ -182,10 +191,12 @@ impl Refresher {
             alone(answer).await;
         });
         spawn_local(async move {
-            // A token that the server does not accept any more is as ended as can be.
-            if let Err(error) = api::logout(&known.token).await
-                && !error.is_unauthorized()
-            {
+            if is_heard(&api::logout(Some(&known.token)).await) {
+                // Somebody may be signed in again by now, and leave in their turn.
+                if self.session.known_untracked().is_none() {
+                    self.session.note_told();
+                }
+            } else {
                 self.session.note_untold(known.claims.session());
             }
             told.settle(());
@@ -206,22 +217,25 @@ impl Refresher {
 
     /// Starts a refresh where it is time, and ends a session that cannot be renewed with its token.
     fn look(self) {
-        let Some(known) = self.session.known_untracked() else {
-            self.is_unreached.set(false);
-            self.patience.set_value(Patience::default());
-            return;
-        };
         let now = js_sys::Date::now();
-        if self.is_refused(&known.token) {
-            if known.is_over(now) {
-                self.session.refuse(&known.token, ProblemCode::TokenExpired);
+        let token = match self.session.known_untracked() {
+            Some(known) if self.is_refused(&known.token) => {
+                if known.is_over(now) {
+                    self.session.refuse(&known.token, ProblemCode::TokenExpired);
+                }
+                return;
             }
-            return;
-        }
-        if now >= due_at(&known, self.jitter)
-            && now >= self.patience.with_value(|patience| patience.retry_at)
-        {
-            self.fly(known.token);
+            Some(known) if now < due_at(&known, self.jitter) => return,
+            Some(known) => Some(known.token),
+            None if untrack(|| self.session.is_unknown()) => None,
+            None => {
+                self.is_unreached.set(false);
+                self.patience.set_value(Patience::default());
+                return;
+            }
+        };
+        if now >= self.patience.with_value(|patience| patience.retry_at) {
+            self.fly(token);
         }
     }
 
@@ -230,9 +244,10 @@ impl Refresher {
             .with_value(|refused| refused.as_ref() == Some(token))
     }
 
-    /// Replaces this token, or waits for whoever does it already.
-    async fn renew(self, token: &Token) -> Outcome {
-        if self.is_refused(token) {
+    /// Replaces this token, or waits for whoever does it already. Without one, asks whether the
+    /// cookie brings one.
+    async fn renew(self, token: Option<&Token>) -> Outcome {
+        if token.is_some_and(|token| self.is_refused(token)) {
             return Outcome::Refused;
         }
         let patience = self.patience.get_value();
@@ -241,11 +256,11 @@ impl Refresher {
         {
             return Outcome::Unreached(error);
         }
-        self.fly(token.clone()).await
+        self.fly(token.cloned()).await
     }
 
     /// One refresh at a time: the one under way, or a new one.
-    fn fly(self, token: Token) -> Later<Outcome> {
+    fn fly(self, token: Option<Token>) -> Later<Outcome> {
         if let Some(flight) = self.flight.get_value() {
             return flight;
         }
@@ -253,7 +268,7 @@ impl Refresher {
         self.flight.set_value(Some(flight.clone()));
         let landing = flight.clone();
         spawn_local(async move {
-            let outcome = self.replace(token).await;
+            let outcome = self.replace(token.as_ref()).await;
             self.flight.set_value(None);
             self.note(&outcome);
             landing.settle(outcome);
@@ -261,24 +276,24 @@ impl Refresher {
         flight
     }
 
-    async fn replace(self, token: Token) -> Outcome {
+    async fn replace(self, token: Option<&Token>) -> Outcome {
         let lock = Rc::new(lock::hold(LOCK).await);
-        match self.attempt(&token, TRY_LIMIT, &lock).await {
+        match self.attempt(token, TRY_LIMIT, &lock).await {
             Outcome::Unreached(error) if error.is_lost() => {
                 lock::pause(REPEAT_AFTER).await;
-                self.attempt(&token, REPEAT_LIMIT, &lock).await
+                self.attempt(token, REPEAT_LIMIT, &lock).await
             }
             outcome => outcome,
         }
     }
 
-    async fn attempt(self, token: &Token, limit: Duration, lock: &Rc<Held>) -> Outcome {
+    async fn attempt(self, token: Option<&Token>, limit: Duration, lock: &Rc<Held>) -> Outcome {
         // Another tab may have been faster, or may have signed out.
         self.session.follow();
         let Some(known) = self.session.known_untracked() else {
-            return Outcome::Gone;
+            return self.attempt_to_resume(limit).await;
         };
-        if known.token != *token && !known.is_over(js_sys::Date::now()) {
+        if Some(&known.token) != token && !known.is_over(js_sys::Date::now()) {
             return Outcome::Renewed(known);
         }
         let answer = match api::refresh(limit).await {
@@ -306,6 +321,34 @@ impl Refresher {
         }
     }
 
+    /// A page that keeps its token in memory has none when it is loaded; the cookie may bring one.
+    async fn attempt_to_resume(self, limit: Duration) -> Outcome {
+        if !untrack(|| self.session.is_unknown()) {
+            return Outcome::Gone;
+        }
+        if self.session.is_leaving() {
+            // They signed out, and shall not be back because the server was away at that moment.
+            if is_heard(&api::logout(None).await) {
+                self.session.note_told();
+            }
+            self.session.settle_nobody();
+            return Outcome::Gone;
+        }
+        match api::refresh(limit).await {
+            Ok(answer) => {
+                self.session.resume(&answer);
+            }
+            Err(error) if error.is_refusal() => {
+                self.session.settle_nobody();
+                return Outcome::Refused;
+            }
+            Err(error) => return Outcome::Unreached(error),
+        }
+        self.session
+            .known_untracked()
+            .map_or(Outcome::Gone, Outcome::Renewed)
+    }
+
     fn note(self, outcome: &Outcome) {
         let Outcome::Unreached(error) = outcome else {
             self.is_unreached.set(false);
@@ -324,6 +367,14 @@ impl Refresher {
         });
         self.is_unreached.set(true);
     }
+}
+
+/// Whether the server knows that somebody has signed out. A token that it does not accept any more is
+/// as ended as can be.
+fn is_heard(answer: &Result<(), ApiError>) -> bool {
+    answer
+        .as_ref()
+        .map_or_else(ApiError::is_unauthorized, |()| true)
 }
 
 /// Makes a call that brings a new cookie, after those under way that change it: else a late answer of

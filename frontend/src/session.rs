@@ -1,5 +1,6 @@
 //! Who is signed in: one signal, kept in step with `localStorage`, with the token's expiry and with
-//! the other tabs. The only user of gloo-storage; it calls no server.
+//! the other tabs; or with nothing but this page, where [`TokenStorage::Memory`] is asked for. The
+//! only user of gloo-storage; it calls no server.
 //!
 //! # Security
 //!
@@ -19,10 +20,33 @@ use crate::claims::Claims;
 /// could not tell when it is over, and two tabs on a computer whose clock is fast would replace each
 /// other's tokens without end.
 const CLOCK_KEY: &str = "jwt_clock";
+/// There while a page that keeps its token in memory has signed out and the server may not have heard
+/// of it: else the cookie would bring the session back with the next reload.
+const LEAVING_KEY: &str = "jwt_signed_out";
+
+/// Where an access token is kept.
+///
+/// The refresh token is in a cookie that no script reads, whatever is chosen here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenStorage {
+    /// In `localStorage`, under `jwt`: a reload asks nobody, all tabs share one token, and any script
+    /// of this origin can find it.
+    #[default]
+    Local,
+    /// In this page alone: a script that looks through the storage finds no token. After a reload the server is asked for the next token by the cookie, also where
+    /// nobody is signed in, since a page cannot see whether there is one. A tab hears of a sign-out
+    /// in another one when it asks the server the next time.
+    ///
+    /// Countersign's own pages use [`TokenStorage::Local`] whatever an application around them does,
+    /// and ask for a sign-in of their own: an application that wants this one has forms of its own.
+    Memory,
+}
 
 /// Who is signed in, as far as this tab knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Session {
+    /// Nobody can say yet: the server is being asked, see [`TokenStorage::Memory`].
+    Unknown,
     /// Nobody, and how that came about.
     Anonymous(Farewell),
     /// Somebody.
@@ -79,6 +103,7 @@ impl Known {
 /// The session and what may be done to it. Cheap to copy; get it with [`SessionHandle::expect`].
 #[derive(Debug, Clone, Copy)]
 pub struct SessionHandle {
+    storage: TokenStorage,
     state: RwSignal<Session>,
     now: RwSignal<f64>,
     is_renewable: StoredValue<bool>,
@@ -90,10 +115,11 @@ pub struct SessionHandle {
 impl SessionHandle {
     /// Reads the stored token and watches expiry and other tabs for as long as the current owner
     /// lives. Puts itself into the context.
-    pub fn provide() -> Self {
+    pub fn provide(storage: TokenStorage) -> Self {
         let now = js_sys::Date::now();
         let session = Self {
-            state: RwSignal::new(read(now)),
+            storage,
+            state: RwSignal::new(storage.read(now)),
             now: RwSignal::new(now),
             is_renewable: StoredValue::new(false),
             ended: StoredValue::new(None),
@@ -128,7 +154,7 @@ impl SessionHandle {
     pub fn token(self) -> Option<Token> {
         self.state.with(|state| match state {
             Session::Known(known) => Some(known.token.clone()),
-            Session::Anonymous(_) => None,
+            Session::Unknown | Session::Anonymous(_) => None,
         })
     }
 
@@ -136,7 +162,7 @@ impl SessionHandle {
     pub fn known_untracked(self) -> Option<Known> {
         self.state.with_untracked(|state| match state {
             Session::Known(known) => Some(known.clone()),
-            Session::Anonymous(_) => None,
+            Session::Unknown | Session::Anonymous(_) => None,
         })
     }
 
@@ -145,11 +171,16 @@ impl SessionHandle {
         self.state.with(|state| matches!(state, Session::Known(_)))
     }
 
+    /// Whether nobody can say yet who is signed in; reading it subscribes.
+    pub fn is_unknown(self) -> bool {
+        self.state.with(|state| matches!(state, Session::Unknown))
+    }
+
     /// The id of the session, which stays when its token is replaced; reading it subscribes.
     pub fn id(self) -> Option<String> {
         self.state.with(|state| match state {
             Session::Known(known) => known.claims.session().map(ToOwned::to_owned),
-            Session::Anonymous(_) => None,
+            Session::Unknown | Session::Anonymous(_) => None,
         })
     }
 
@@ -176,17 +207,22 @@ impl SessionHandle {
         let now = self.now.get();
         self.state.with(|state| match state {
             Session::Known(known) => known.ends_at.map(|end| whole_seconds(end - now)),
-            Session::Anonymous(_) => None,
+            Session::Unknown | Session::Anonymous(_) => None,
         })
     }
 
-    /// Somebody else renews the tokens, so that an expired one does not end the session.
+    /// Somebody else renews the tokens, so that an expired one does not end the session, and one
+    /// that is kept nowhere may still come.
     pub fn leave_expiry_to_renewal(self) {
         self.is_renewable.set_value(true);
+        if self.storage == TokenStorage::Memory {
+            self.state.set(Session::Unknown);
+        }
     }
 
     /// Begins a session with what the server answered.
     pub fn begin(self, answer: &TokenResponse) {
+        self.note_told();
         self.take(answer);
     }
 
@@ -200,6 +236,44 @@ impl SessionHandle {
         is_current && self.take(answer)
     }
 
+    /// Goes on with a session that only the server knew of, unless somebody signed in meanwhile.
+    /// Returns whether it was taken.
+    pub fn resume(self, answer: &TokenResponse) -> bool {
+        untrack(|| self.is_unknown()) && self.take(answer)
+    }
+
+    /// Somebody signs out here. Where the cookie alone could bring the session back, that is noted
+    /// until the server has [heard of it](Self::note_told).
+    pub fn note_leaving(self) {
+        if self.storage == TokenStorage::Memory
+            && let Some(storage) = TokenStorage::Local.open()
+        {
+            // Where nothing can be stored, the server's own word is all there is.
+            drop(storage.set_item(LEAVING_KEY, "1"));
+        }
+    }
+
+    /// The server has heard of the sign-out.
+    pub fn note_told(self) {
+        if self.storage == TokenStorage::Memory
+            && let Some(storage) = TokenStorage::Local.open()
+        {
+            drop(storage.remove_item(LEAVING_KEY));
+        }
+    }
+
+    /// Whether somebody signed out here and the server may not have heard of it.
+    pub fn is_leaving(self) -> bool {
+        self.storage == TokenStorage::Memory && TokenStorage::Local.item(LEAVING_KEY).is_some()
+    }
+
+    /// The server knows of no session that could go on here.
+    pub fn settle_nobody(self) {
+        if untrack(|| self.is_unknown()) {
+            self.state.set(Session::Anonymous(Farewell::Never));
+        }
+    }
+
     fn take(self, answer: &TokenResponse) -> bool {
         let now = js_sys::Date::now();
         let token = answer.access_token.clone();
@@ -211,7 +285,7 @@ impl SessionHandle {
             return false;
         };
         let ahead = claims.expires_at().map(|end| ends_at - end * 1000.0);
-        let is_stored = store(&token, ahead);
+        let is_stored = self.storage.store(&token, ahead);
         self.now.set(now);
         self.state.set(Session::Known(Known {
             token,
@@ -226,7 +300,7 @@ impl SessionHandle {
     /// Ends the session here and in the other tabs.
     pub fn end(self, farewell: Farewell) {
         self.note_end();
-        forget();
+        self.storage.forget();
         self.state.set(Session::Anonymous(farewell));
     }
 
@@ -274,12 +348,12 @@ impl SessionHandle {
             return;
         }
         let was_known = known.is_some();
-        match read(self.now.get_untracked()) {
+        match self.storage.read(self.now.get_untracked()) {
             Session::Known(known)
                 if known.claims.session().is_some()
                     && self.ended.get_value().as_deref() == known.claims.session() =>
             {
-                forget();
+                self.storage.forget();
                 if was_known {
                     self.state.set(Session::Anonymous(Farewell::Elsewhere));
                 }
@@ -292,7 +366,7 @@ impl SessionHandle {
                     self.state.set(Session::Known(known));
                 }
             }
-            Session::Anonymous(_) => {
+            Session::Unknown | Session::Anonymous(_) => {
                 if was_known {
                     self.note_end();
                     self.state.set(Session::Anonymous(Farewell::Elsewhere));
@@ -301,12 +375,12 @@ impl SessionHandle {
         }
     }
 
-    /// Looks every second while somebody is signed in. A timer set to the end would be late after
+    /// Looks every second while somebody is signed in, or may be. A timer set to the end would be late after
     /// a computer's sleep, and cannot be set to more than 24 days.
     fn watch_expiry(self) {
-        let is_known = Memo::new(move |_| self.is_known());
+        let may_be_known = Memo::new(move |_| self.is_known() || self.is_unknown());
         Effect::new(move |_| {
-            if !is_known.get() {
+            if !may_be_known.get() {
                 return;
             }
             let tick = move || {
@@ -326,79 +400,84 @@ impl SessionHandle {
     }
 }
 
-/// What is stored at this time.
-fn read(now: f64) -> Session {
-    let Some(token) = load() else {
-        return Session::Anonymous(Farewell::Never);
-    };
-    let Some(claims) = Claims::decode(&token) else {
-        forget();
-        return Session::Anonymous(Farewell::Never);
-    };
-    let lifetime = claims
-        .expires_at()
-        .zip(claims.issued_at())
-        .map(|(end, start)| (end - start) * 1000.0)
-        .filter(|lifetime| *lifetime > 0.0);
-    let ends_at = claims
-        .expires_at()
-        .map(|seconds| seconds * 1000.0 + clock_ahead())
-        // No token lives longer from now on than from its issue; a clock may have been set back.
-        .map(|end| lifetime.map_or(end, |lifetime| end.min(now + lifetime)));
-    Session::Known(Known {
-        token: Token::from(token),
-        claims,
-        ends_at,
-        lifetime,
-        is_stored: true,
-    })
+impl TokenStorage {
+    /// gloo's raw handle, because its own methods would quote the token as JSON. The look before it
+    /// is needed: gloo panics where a browser blocks storage.
+    fn open(self) -> Option<web_sys::Storage> {
+        if self == Self::Memory {
+            return None;
+        }
+        window().local_storage().ok().flatten()?;
+        Some(LocalStorage::raw())
+    }
+
+    /// What is stored at this time.
+    fn read(self, now: f64) -> Session {
+        let Some(token) = self.item(STORAGE_KEY) else {
+            return Session::Anonymous(Farewell::Never);
+        };
+        let Some(claims) = Claims::decode(&token) else {
+            self.forget();
+            return Session::Anonymous(Farewell::Never);
+        };
+        let lifetime = claims
+            .expires_at()
+            .zip(claims.issued_at())
+            .map(|(end, start)| (end - start) * 1000.0)
+            .filter(|lifetime| *lifetime > 0.0);
+        let ends_at = claims
+            .expires_at()
+            .map(|seconds| seconds * 1000.0 + self.clock_ahead())
+            // No token lives longer from now on than from its issue; a clock may have been set back.
+            .map(|end| lifetime.map_or(end, |lifetime| end.min(now + lifetime)));
+        Session::Known(Known {
+            token: Token::from(token),
+            claims,
+            ends_at,
+            lifetime,
+            is_stored: true,
+        })
+    }
+
+    fn item(self, key: &str) -> Option<String> {
+        self.open()?.get_item(key).ok().flatten()
+    }
+
+    fn clock_ahead(self) -> f64 {
+        self.item(CLOCK_KEY)
+            // JavaScript's own, because Rust's reading and writing of such numbers would have to be
+            // downloaded.
+            .map(|text| Number::parse_float(&text))
+            .filter(|ahead| ahead.is_finite())
+            .unwrap_or(0.0)
+    }
+
+    /// Returns whether the token survives a reload.
+    fn store(self, token: &Token, ahead: Option<f64>) -> bool {
+        let Some(storage) = self.open() else {
+            return false;
+        };
+        let ahead = ahead.and_then(|ahead| Number::from(ahead).to_string_with_radix(10).ok());
+        if let Some(ahead) = ahead {
+            // First, because the other tabs read it when the token changes. Without it they go by
+            // their own clock.
+            drop(storage.set_item(CLOCK_KEY, &String::from(ahead)));
+        }
+        storage.set_item(STORAGE_KEY, token.expose()).is_ok()
+    }
+
+    fn forget(self) {
+        if let Some(storage) = self.open() {
+            // It can only fail where it is blocked, and then there is nothing to remove.
+            drop(storage.remove_item(STORAGE_KEY));
+            drop(storage.remove_item(CLOCK_KEY));
+        }
+    }
 }
 
 /// Whole seconds of a time in milliseconds, rounded up.
 fn whole_seconds(milliseconds: f64) -> u64 {
     Duration::try_from_secs_f64((milliseconds / 1000.0).ceil()).map_or(0, |left| left.as_secs())
-}
-
-/// gloo's raw handle, because its own methods would quote the token as JSON. The look before it is
-/// needed: gloo panics where a browser blocks storage.
-fn storage() -> Option<web_sys::Storage> {
-    window().local_storage().ok().flatten()?;
-    Some(LocalStorage::raw())
-}
-
-fn load() -> Option<String> {
-    storage()?.get_item(STORAGE_KEY).ok().flatten()
-}
-
-fn clock_ahead() -> f64 {
-    storage()
-        .and_then(|storage| storage.get_item(CLOCK_KEY).ok().flatten())
-        // JavaScript's own, because Rust's reading and writing of such numbers would have to be
-        // downloaded.
-        .map(|text| Number::parse_float(&text))
-        .filter(|ahead| ahead.is_finite())
-        .unwrap_or(0.0)
-}
-
-fn store(token: &Token, ahead: Option<f64>) -> bool {
-    let Some(storage) = storage() else {
-        return false;
-    };
-    let ahead = ahead.and_then(|ahead| Number::from(ahead).to_string_with_radix(10).ok());
-    if let Some(ahead) = ahead {
-        // First, because the other tabs read it when the token changes. Without it they go by their
-        // own clock.
-        drop(storage.set_item(CLOCK_KEY, &String::from(ahead)));
-    }
-    storage.set_item(STORAGE_KEY, token.expose()).is_ok()
-}
-
-fn forget() {
-    if let Some(storage) = storage() {
-        // It can only fail where it is blocked, and then there is nothing to remove.
-        drop(storage.remove_item(STORAGE_KEY));
-        drop(storage.remove_item(CLOCK_KEY));
-    }
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -2,7 +2,7 @@
 
 use countersign_types::{
     PasswordRules,
-    accounts::{AuthConfig, Registration},
+    accounts::{AuthConfig, Home, Registration},
 };
 use leptos::{prelude::*, task::spawn_local};
 
@@ -12,17 +12,16 @@ use crate::api;
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     config: RwSignal<Option<AuthConfig>>,
-    is_asking: StoredValue<bool>,
+    is_asking: RwSignal<bool>,
 }
 
 impl Settings {
-    /// Asks the server and puts itself into the context.
+    /// Puts itself into the context. Nothing is known before somebody [asks](Settings::ask).
     pub fn provide() -> Self {
         let settings = Self {
             config: RwSignal::new(None),
-            is_asking: StoredValue::new(false),
+            is_asking: RwSignal::new(false),
         };
-        settings.ask();
         provide_context(settings);
         settings
     }
@@ -39,16 +38,16 @@ impl Settings {
     /// Asks, unless the answer is known or on its way. Without an answer the pages offer all there
     /// is, and the server's word counts.
     pub fn ask(self) {
-        if self.is_asking.get_value() || self.config.with_untracked(Option::is_some) {
+        if self.is_asking.get_untracked() || self.config.with_untracked(Option::is_some) {
             return;
         }
-        self.is_asking.set_value(true);
+        self.is_asking.set(true);
         spawn_local(async move {
             let answer = api::config().await;
-            self.is_asking.set_value(false);
             if let Ok(config) = answer {
                 self.config.set(Some(config));
             }
+            self.is_asking.set(false);
         });
     }
 
@@ -59,6 +58,15 @@ impl Settings {
                 .as_ref()
                 .is_some_and(|config| config.registration != Registration::Open)
         })
+    }
+
+    /// Whose page is at `/`; `None` while the answer is awaited, and ours where none came. Reading it
+    /// subscribes.
+    pub fn home(self) -> Option<Home> {
+        let home = self
+            .config
+            .with(|config| config.as_ref().map(|config| config.home));
+        home.or_else(|| (!self.is_asking.get()).then_some(Home::Pages))
     }
 
     /// How long a password must be.

@@ -86,6 +86,7 @@ pub(crate) const GO_HOME: &str = "Go to the home page";
 pub(crate) const OFFLINE: &str =
     "The server cannot be reached. Check your connection and try again.";
 pub(crate) const TIMED_OUT: &str = "The server took too long to answer. Try again in a moment.";
+pub(crate) const UNSENDABLE: &str = "This page made a request that it must not send.";
 pub(crate) const KEYS: &str = "Public keys";
 pub(crate) const API: &str = "API description";
 pub(crate) const TAGLINE: &str = "Self-hosted sign-in for axum and Leptos.";

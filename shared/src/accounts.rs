@@ -57,6 +57,24 @@ pub struct AuthConfig {
     pub mail: bool,
     /// Ways to sign in.
     pub methods: Vec<SignInMethod>,
+    /// Whose page is at `/`.
+    #[serde(default)]
+    pub home: Home,
+}
+
+/// Whose page is at `/`, where signing in and out lead to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Home {
+    /// One of Countersign's own pages.
+    #[default]
+    Pages,
+    /// A page of the application in which Countersign is mounted.
+    Application,
+    /// Somebody's whom this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who may create an account.
@@ -118,6 +136,11 @@ mod tests {
             [SignInMethod::Password, SignInMethod::Unknown]
         );
         assert_eq!(config.password.min_length, 12);
+        assert_eq!(
+            config.home,
+            Home::Pages,
+            "an earlier server has no word on it"
+        );
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub mod pages {
 
     /// Pages that the application has; any other navigation is answered 404.
     pub const ALL: [&str; 5] = [HOME, INDEX, SIGN_IN, SIGN_UP, SESSIONS];
+    /// Those of them that fit into somebody else's application, which has a home of its own.
+    pub const MOUNTED: [&str; 3] = [SIGN_IN, SIGN_UP, SESSIONS];
+    /// What the pages load: every file of theirs has a name that begins so, wherever they are mounted.
+    pub const FILES: &str = "/countersign-{file}";
 }
 
 /// `localStorage` key of the raw access token.

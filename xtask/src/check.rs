@@ -276,6 +276,8 @@ impl Run<'_> {
             "countersign-leptos",
             "--package",
             "countersign-types",
+            "--package",
+            "notes-page",
         ];
         let (name, title) = if compiler.is_own() {
             lint.arg("clippy");

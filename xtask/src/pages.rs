@@ -176,6 +176,17 @@ pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
+/// Builds the page of the example `notes`, with what is compiled for the pages already, and leaves it
+/// where the example looks for it.
+pub(crate) fn build_example(workspace: &Workspace, kit: &Kit, steps: &mut Steps) -> Result<()> {
+    let mut trunk = kit.trunk(workspace)?;
+    trunk
+        .args(["build", "--release", "--config"])
+        .arg("backend/examples/notes/page/Trunk.toml");
+    let step = steps.next("compiling the example's page", "about 30 s the first time");
+    job::run(workspace, step, tools::gently(trunk), "example-page")
+}
+
 /// The steps that [`build_if_stale`] will take.
 pub(crate) fn steps(workspace: &Workspace) -> Result<usize> {
     Ok(if are_fresh(workspace)? { 1 } else { STEPS })

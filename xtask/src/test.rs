@@ -39,10 +39,10 @@ pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<ExitCode>
     };
     let has = |wanted: Part| part.is_none_or(|part| part == wanted);
     let mut total = 0;
-    total += if has(Part::Unit) { 7 } else { 0 };
+    total += if has(Part::Unit) { 8 } else { 0 };
     total += if has(Part::Http) { 4 } else { 0 };
     total += if has(Part::Browser) {
-        4 + pages::steps(workspace)?
+        6 + pages::steps(workspace)?
     } else {
         0
     };
@@ -114,6 +114,15 @@ impl Run<'_> {
         doc.args(["test", "--doc", "--no-fail-fast"]).args(PACKAGES);
         self.with_features(&mut doc);
         self.part("doc", "running the examples in the documentation", doc, "")?;
+        let mut doc = self.workspace.cargo();
+        doc.args(["test", "--doc", "--no-fail-fast"])
+            .args(["--package", "countersign-leptos"]);
+        self.part(
+            "examples",
+            "running those in the documentation of the pages",
+            doc,
+            "",
+        )?;
         self.wasm()
     }
 
@@ -214,6 +223,7 @@ impl Run<'_> {
         )?;
         pages::build_if_stale(self.workspace, &mut self.steps)?;
         let kit = pages::Kit::ensure(self.workspace, &mut Steps::quiet())?;
+        pages::build_example(self.workspace, &kit, &mut self.steps)?;
         Ok(Browser { kit, chromium })
     }
 
@@ -228,6 +238,13 @@ impl Run<'_> {
         if let Err(error) = job::run(self.workspace, step, build, "test-browser-server") {
             return self.broken_unless_interrupted("browser", error);
         }
+        let mut build = self.workspace.cargo();
+        build.args(["build", "--example", "notes"]).args(PACKAGES);
+        self.with_features(&mut build);
+        let step = self.steps.next("compiling the example", "");
+        if let Err(error) = job::run(self.workspace, step, build, "test-browser-example") {
+            return self.broken_unless_interrupted("browser", error);
+        }
         let mut node = self.workspace.command("node");
         browser
             .kit
@@ -237,6 +254,10 @@ impl Run<'_> {
             .env(
                 "COUNTERSIGN_BIN",
                 self.workspace.target.join("debug/countersign"),
+            )
+            .env(
+                "NOTES_BIN",
+                self.workspace.target.join("debug/examples/notes"),
             )
             .env("CHROMIUM", &browser.chromium)
             .env("TRUNK", &browser.kit.tools.trunk)

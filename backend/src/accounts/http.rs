@@ -1,10 +1,10 @@
 //! HTTP of accounts.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{Extension, extract::State, response::IntoResponse};
 use countersign_types::{
     FieldProblem, Problem,
     accounts::{
-        Account as AccountResponse, AuthConfig, EmailVerification, RegisterRequest,
+        Account as AccountResponse, AuthConfig, EmailVerification, Home, RegisterRequest,
         Registration as RegistrationPolicy, SignInMethod,
     },
     routes,
@@ -40,7 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     tag = "accounts",
     responses((status = 200, description = "What is enabled", body = AuthConfig)),
 )]
-async fn config(State(app): State<App>) -> impl IntoResponse {
+async fn config(State(app): State<App>, Extension(home): Extension<Home>) -> impl IntoResponse {
     NoStore(AuthConfig {
         registration: match app.registration {
             Registration::Open => RegistrationPolicy::Open,
@@ -50,6 +50,7 @@ async fn config(State(app): State<App>) -> impl IntoResponse {
         email_verification: EmailVerification::Off,
         mail: false,
         methods: vec![SignInMethod::Password],
+        home,
     })
 }
 

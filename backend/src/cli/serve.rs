@@ -15,7 +15,6 @@ use crate::{
     app::App,
     clock::SystemClock,
     config::{Config, Flags, Warning},
-    router::router,
     server::{self, Limits},
     telemetry,
 };
@@ -82,7 +81,7 @@ async fn serve(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
 
     let drained = CancellationToken::new();
     let serve = async {
-        server::run(listener, router(app.clone()), shutdown, Limits::default()).await;
+        server::run(listener, app.standalone(), shutdown, Limits::default()).await;
         drained.cancel();
     };
     let count = async {

@@ -280,6 +280,7 @@ async fn page_is_told_what_is_enabled() {
 
     {
       "email_verification": "off",
+      "home": "pages",
       "mail": false,
       "methods": [
         "password"

@@ -105,7 +105,7 @@ async fn serve(notes: Notes, folder: &TempDir) -> String {
             auth: countersign.auth(),
             notes,
         })
-        .merge(countersign.api())
+        .merge(countersign.router())
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
@@ -166,6 +166,93 @@ async fn postgres_application_has_sign_in_in_its_own_database() {
     let pool = PgPool::connect(&database.url().unwrap()).await.unwrap();
 
     each_person_has_their_own_notes(Notes::Postgres(pool)).await;
+}
+
+/// This application, with sign-in mounted in it, listening.
+async fn origin_of(application: Router, folder: &TempDir) -> String {
+    let countersign = Countersign::builder()
+        .data_dir(folder.path())
+        .build()
+        .await
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = application
+        .merge(countersign.router())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+fn application_with_every_page() -> Router {
+    Router::new()
+        .route("/", get(async || "home"))
+        .route("/index", get(async || "index"))
+        .route("/{page}", get(async || "page"))
+        .fallback(async || "fallback")
+}
+
+#[tokio::test]
+async fn mounted_pages_leave_every_other_path_to_the_application() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = origin_of(application_with_every_page(), &folder).await;
+    let get = async |path: &str| Answer::of(Client::new().get(format!("{origin}{path}"))).await;
+
+    for (path, text) in [
+        ("/", "home"),
+        ("/index", "index"),
+        ("/about", "page"),
+        ("/countersign", "page"),
+        ("/favicon.ico", "page"),
+        ("/a/b", "fallback"),
+        ("/auth/nowhere", "fallback"),
+    ] {
+        assert_eq!(get(path).await.body(), text, "{path}");
+    }
+    for path in routes::pages::MOUNTED {
+        let page = get(path).await;
+        assert_eq!(page.status(), 200, "{path}");
+        assert!(page.body().contains("<title>Countersign"), "{path}: {page}");
+    }
+    let config: Value = get(routes::CONFIG).await.json();
+    assert_eq!(config["home"], "application");
+}
+
+#[tokio::test]
+async fn mounted_pages_fit_beside_a_route_that_takes_every_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let application = Router::new().route("/{*path}", get(async || "all"));
+    let origin = origin_of(application, &folder).await;
+    let get = async |path: &str| Answer::of(Client::new().get(format!("{origin}{path}"))).await;
+
+    assert_eq!(get("/about/us").await.body(), "all");
+    assert!(get("/sign-up").await.body().contains("<title>Countersign"));
+    let missing = get("/countersign-0123456789abcdef.js").await;
+    assert_eq!(missing.summary(), "404 application/problem+json not_found");
+}
+
+#[tokio::test]
+async fn mounted_pages_find_all_that_they_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = origin_of(application_with_every_page(), &folder).await;
+    let get = async |path: &str| Answer::of(Client::new().get(format!("{origin}{path}"))).await;
+
+    let page = get(routes::pages::SIGN_IN).await;
+    // Every path in it, whether its attribute has quotes or not, or a script names it.
+    let named: Vec<&str> = page
+        .body()
+        .split(['=', '"', '\'', ' ', '>', '<'])
+        .filter(|word| word.starts_with('/') && word.contains('.'))
+        .collect();
+
+    assert!(!named.is_empty(), "{page}");
+    for path in named {
+        let file = get(path).await;
+        assert_eq!(file.status(), 200, "{path}");
+        assert_ne!(file.body(), "page", "{path} is the application's");
+    }
+    let missing = get("/countersign-0123456789abcdef.js").await;
+    assert_eq!(missing.summary(), "404 application/problem+json not_found");
 }
 
 #[tokio::test]

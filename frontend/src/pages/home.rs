@@ -1,4 +1,5 @@
-//! Home: a welcome, or who is signed in and how the server knows.
+//! Home: a welcome, or who is signed in and how the server knows; or the page that an application
+//! has there.
 
 use countersign_types::{Token, routes::pages as paths};
 use leptos::{html, prelude::*, task::spawn_local};
@@ -6,6 +7,7 @@ use leptos_router::{components::A, hooks::use_location};
 
 use crate::{
     api::{self, ApiError, Exchange},
+    auth::use_session,
     claims::Claims,
     components::{Lesson, Page, focus_soon},
     refresh::Refresher,
@@ -15,9 +17,17 @@ use crate::{
     strings,
 };
 
-/// A welcome, or who is signed in and how the server knows.
+/// A welcome, or who is signed in and how the server knows. Where these pages are mounted in an
+/// application, that one's own page.
 #[component]
 pub fn HomePage() -> impl IntoView {
+    let is_theirs = super::leave_for_application();
+    let is_theirs = Memo::new(move |_| is_theirs.get() == Some(true));
+    move || (!is_theirs.get()).then(|| view! { <OwnHome /> }.into_any())
+}
+
+#[component]
+fn OwnHome() -> impl IntoView {
     let session = SessionHandle::expect();
     let asked = RwSignal::new(None::<Asked>);
     let attempt = RwSignal::new(0_u32);
@@ -41,7 +51,7 @@ pub fn HomePage() -> impl IntoView {
             Some(strings::SIGNED_OUT_UNTOLD)
         }
         Session::Anonymous(Farewell::Elsewhere) => Some(strings::SIGNED_OUT_ELSEWHERE),
-        Session::Anonymous(_) => None,
+        Session::Unknown | Session::Anonymous(_) => None,
     };
     let notice = Memo::new(move |_| notice());
     let title = Signal::derive(move || match (is_known.get(), asked.get()) {
@@ -116,6 +126,7 @@ fn lead_away_when_ended(session: SessionHandle) {
             }
             false
         }
+        Session::Unknown => false,
     });
 }
 
@@ -149,13 +160,10 @@ fn SignedIn(
     asked: RwSignal<Option<Asked>>,
     attempt: RwSignal<u32>,
 ) -> impl IntoView {
-    let name = move || match session.get() {
-        Session::Known(known) => known.claims.name().map(ToOwned::to_owned),
-        Session::Anonymous(_) => None,
-    };
+    let current = use_session();
     view! {
         <p class="lead">
-            {strings::SIGNED_IN_AS} " " <strong class="who">{name}</strong>
+            {strings::SIGNED_IN_AS} " " <strong class="who">{move || current.name()}</strong>
         </p>
         {move || match asked.get() {
             Some(Ok((token, exchange))) => {

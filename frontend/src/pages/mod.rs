@@ -6,14 +6,15 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 
-use countersign_types::routes::pages as paths;
+use countersign_types::{accounts::Home, routes::pages as paths};
 use leptos::prelude::*;
 use leptos_router::{
     NavigateOptions,
     hooks::{use_location, use_navigate, use_query_map},
+    params::ParamsMap,
 };
 
-use crate::{api::ApiError, components::FormError, return_to, session::SessionHandle, strings};
+use crate::{return_to, session::SessionHandle, settings::Settings};
 
 pub use home::HomePage;
 pub use not_found::NotFoundPage;
@@ -48,84 +49,52 @@ fn lead_to_sign_in() -> impl Fn() + Clone {
     }
 }
 
-/// Leaves for [`target`] as soon as somebody is signed in.
+/// Whether this place belongs to the application in which these pages are mounted; `None` while that
+/// is not known. Then it is left for the application's own page, as a browser goes anywhere.
+fn leave_for_application() -> Memo<Option<bool>> {
+    let settings = Settings::expect();
+    let place = use_location();
+    let is_theirs = Memo::new(move |_| settings.home().map(|home| home != Home::Pages));
+    Effect::new(move |_| {
+        if is_theirs.get() != Some(true) {
+            return;
+        }
+        let location = window().location();
+        let mut here = place.pathname.get_untracked();
+        // The router may have put the new address there already, and then going to it would be no
+        // more than a jump to its fragment. Nothing is to be done where a browser refuses to leave.
+        if location.pathname().is_ok_and(|there| there == here) {
+            drop(location.reload());
+            return;
+        }
+        here.push_str(&place.query.with_untracked(ParamsMap::to_query_string));
+        here.push_str(&place.hash.get_untracked());
+        drop(location.replace(&here));
+    });
+    is_theirs
+}
+
+/// Leaves for [`target`] as soon as somebody is signed in, and it is known whose page that is.
 fn leave_when_known(session: SessionHandle, target: Memo<String>) {
     let navigate = use_navigate();
+    let settings = Settings::expect();
     let is_known = Memo::new(move |_| session.is_known());
-    Effect::new(move |was_known: Option<bool>| {
-        let is_known = is_known.get();
-        if is_known && was_known != Some(true) {
-            let options = NavigateOptions {
-                // Password managers look for a navigation after the form; who never saw the form
-                // needs no way back to it.
-                replace: was_known.is_none(),
-                ..Default::default()
-            };
-            navigate(&target.get_untracked(), options);
+    let knows_home = Memo::new(move |_| settings.home().is_some());
+    Effect::new(move |last: Option<(bool, bool)>| {
+        let (saw_form, has_left) = last.unwrap_or_default();
+        if !is_known.get() {
+            return (true, false);
         }
-        is_known
-    });
-}
-
-/// What the server found wrong, beside the fields that it names.
-fn form_error(error: &ApiError) -> FormError {
-    let fields = match error {
-        ApiError::Problem(problem) => {
-            let detail = |pointer| problem.field(pointer).map(|field| field.detail.clone());
-            FormError::of_fields(detail("/email"), detail("/password"))
+        if has_left || !knows_home.get() {
+            return (saw_form, has_left);
         }
-        _ => None,
-    };
-    fields.unwrap_or_else(|| FormError {
-        summary: if error.is_lost() {
-            strings::form_unanswered(&error.text())
-        } else {
-            error.text()
-        },
-        clears_password: error.is_unauthorized(),
-        ..FormError::default()
-    })
-}
-
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests {
-    use countersign_types::{FieldProblem, Problem, ProblemCode};
-
-    use super::*;
-
-    #[test]
-    fn the_servers_pointers_lead_to_their_fields() {
-        let problem = Problem::fields(vec![FieldProblem::new(
-            "/password",
-            "password_common",
-            "Too common.",
-        )]);
-
-        let error = form_error(&ApiError::Problem(Box::new(problem)));
-
-        assert_eq!(error.password.as_deref(), Some("Too common."));
-        assert_eq!(error.email, None);
-    }
-
-    #[test]
-    fn a_wrong_password_is_typed_again_and_no_other_loss_is_caused() {
-        let problem = Problem::new(ProblemCode::InvalidCredentials, "Wrong.");
-
-        assert!(form_error(&ApiError::Problem(Box::new(problem))).clears_password);
-        let error = form_error(&ApiError::Offline);
-        assert!(!error.clears_password);
-        assert!(error.summary.ends_with("What you typed is still here."));
-    }
-
-    #[test]
-    fn a_reached_limit_says_how_long_to_wait() {
-        let problem = Problem {
-            retry_after: Some(150),
-            ..Problem::new(ProblemCode::RateLimited, "x")
+        let options = NavigateOptions {
+            // Password managers look for a navigation after the form; who never saw the form needs
+            // no way back to it.
+            replace: !saw_form,
+            ..Default::default()
         };
-
-        let error = form_error(&ApiError::Problem(Box::new(problem)));
-
-        assert_eq!(error.summary, "Too many attempts. Try again in 3 minutes.");
-    }
+        navigate(&target.get_untracked(), options);
+        (saw_form, true)
+    });
 }

@@ -6,6 +6,7 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 
 use crate::{
     api::{self, ApiError},
+    auth::RequireSession,
     components::{Ending, Page, SessionList, focus_soon},
     refresh::Refresher,
     session::{Farewell, Session, SessionHandle},
@@ -126,42 +127,45 @@ pub fn SessionsPage() -> impl IntoView {
     view! {
         <Page title=strings::SESSIONS.to_owned() class="wide">
             <p class="lead">{strings::SESSIONS_LEAD}</p>
-            <div role="status" tabindex="-1" class="status" node_ref=status>
+            // The way to sign in is this page's own: by the router, which keeps what there is to say.
+            <RequireSession fallback=|| () waiting=|| view! { <p class="lead">{strings::SESSIONS_LOADING}</p> }>
+                <div role="status" tabindex="-1" class="status" node_ref=status>
+                    {move || {
+                        let text = news.get();
+                        if !text.is_empty() {
+                            Some(view! { <p class="notice">{text}</p> }.into_any())
+                        } else if state.with(Option::is_none) {
+                            Some(view! { <p class="lead">{strings::SESSIONS_LOADING}</p> }.into_any())
+                        } else {
+                            None
+                        }
+                    }}
+                </div>
                 {move || {
-                    let text = news.get();
-                    if !text.is_empty() {
-                        Some(view! { <p class="notice">{text}</p> }.into_any())
-                    } else if state.with(Option::is_none) {
-                        Some(view! { <p class="lead">{strings::SESSIONS_LOADING}</p> }.into_any())
-                    } else {
-                        None
-                    }
+                    failure
+                        .get()
+                        .map(|error| view! { <div class="summary" role="alert"><p>{error.text()}</p></div> })
                 }}
-            </div>
-            {move || {
-                failure
-                    .get()
-                    .map(|error| view! { <div class="summary" role="alert"><p>{error.text()}</p></div> })
-            }}
-            {move || match state.get() {
-                Some(Ok(())) => {
-                    view! { <SessionList sessions=sessions ending=ending on_end=end /> }.into_any()
-                }
-                Some(Err(error)) => {
-                    view! {
-                        <div class="summary" role="alert">
-                            <p>{error.text()}</p>
-                        </div>
-                        <p>
-                            <button type="button" class="button" on:click=try_again>
-                                {strings::TRY_AGAIN}
-                            </button>
-                        </p>
+                {move || match state.get() {
+                    Some(Ok(())) => {
+                        view! { <SessionList sessions=sessions ending=ending on_end=end /> }.into_any()
                     }
-                        .into_any()
-                }
-                None => ().into_any(),
-            }}
+                    Some(Err(error)) => {
+                        view! {
+                            <div class="summary" role="alert">
+                                <p>{error.text()}</p>
+                            </div>
+                            <p>
+                                <button type="button" class="button" on:click=try_again>
+                                    {strings::TRY_AGAIN}
+                                </button>
+                            </p>
+                        }
+                            .into_any()
+                    }
+                    None => ().into_any(),
+                }}
+            </RequireSession>
         </Page>
     }
 }
@@ -200,6 +204,7 @@ fn lead_away_when_nobody(session: SessionHandle) {
             }
             false
         }
+        Session::Unknown => false,
         Session::Known(_) => true,
     });
 }

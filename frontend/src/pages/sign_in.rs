@@ -1,13 +1,13 @@
 //! Signing in.
 
 use countersign_types::routes::pages as paths;
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use leptos_router::components::A;
 
 use crate::{
-    api,
-    components::{Credentials, CredentialsForm, FormError, Page, Purpose},
-    refresh, return_to,
+    components::{FormError, Page},
+    forms::SignInForm,
+    return_to,
     session::{Farewell, Session, SessionHandle},
     settings::Settings,
     strings,
@@ -18,33 +18,10 @@ use crate::{
 pub fn SignInPage() -> impl IntoView {
     let session = SessionHandle::expect();
     let settings = Settings::expect();
-    settings.ask();
     let target = super::target();
     super::leave_when_known(session, target);
 
-    let is_pending = RwSignal::new(false);
     let error = RwSignal::new(None::<FormError>);
-    let submit = Callback::new(move |typed: Credentials| {
-        error.set(FormError::check(
-            Purpose::SignIn,
-            &typed,
-            settings.password_rules(),
-        ));
-        if error.with_untracked(Option::is_some) {
-            return;
-        }
-        is_pending.set(true);
-        spawn_local(async move {
-            let answer = refresh::alone(api::sign_in(typed.email, typed.password)).await;
-            // Somebody may have left the page meanwhile, and then its signals are gone.
-            let is_still_here = is_pending.try_set(false).is_none();
-            match answer {
-                Ok(answer) => session.begin(&answer),
-                Err(found) if is_still_here => error.set(Some(super::form_error(&found))),
-                Err(_) => {}
-            }
-        });
-    });
     let notice = move || match session.get() {
         Session::Anonymous(Farewell::Expired) => Some(strings::EXPIRED),
         Session::Anonymous(Farewell::Ended) => Some(strings::ENDED),
@@ -61,7 +38,7 @@ pub fn SignInPage() -> impl IntoView {
             <div role="status">
                 {move || notice().map(|text| view! { <p class="notice">{text}</p> })}
             </div>
-            <CredentialsForm purpose=Purpose::SignIn is_pending=is_pending error=error on_submit=submit />
+            <SignInForm error=error />
             {move || {
                 (!settings.is_registration_closed())
                     .then(|| {

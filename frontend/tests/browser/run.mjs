@@ -1,7 +1,8 @@
 // Runs the tests, one after the other, each with a server and a profile of its own. An argument
 // selects those whose names contain it. The last line is the count that xtask reads.
+import { tests as notes } from "./notes.mjs";
 import { launch, newProfile, startServer } from "./support.mjs";
-import { tests } from "./tests.mjs";
+import { tests as pages } from "./tests.mjs";
 
 const LIMIT_MS = 60000;
 const wanted = process.argv[2] ?? "";
@@ -9,14 +10,14 @@ const browser = await launch();
 let passed = 0;
 const failures = [];
 
-for (const { name, body, env, limit = LIMIT_MS, allowed = [] } of tests) {
+for (const { name, body, env, start = startServer, limit = LIMIT_MS, allowed = [] } of [...pages, ...notes]) {
   if (!name.includes(wanted)) continue;
   const began = Date.now();
   const cleanups = [];
   let timer;
   let page;
   try {
-    const server = await startServer(env);
+    const server = await start(env);
     cleanups.push(server.close);
     const { context, complaints } = await newProfile(browser);
     cleanups.push(() => context.close());

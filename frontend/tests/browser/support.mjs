@@ -11,8 +11,11 @@ export const PASSWORD = "violet tractor sings 47 lullabies";
 let people = 0;
 export const newEmail = () => `ada${++people}@example.com`;
 
-const binary = process.env.COUNTERSIGN_BIN;
-if (!binary) throw new Error("COUNTERSIGN_BIN must name the server's binary");
+const program = (name) => {
+  const path = process.env[name];
+  if (!path) throw new Error(`${name} must name a binary`);
+  return path;
+};
 
 export const freePort = () =>
   new Promise((resolve, reject) => {
@@ -43,21 +46,26 @@ export async function stop(child) {
   clearTimeout(last);
 }
 
-export async function startServer(env = {}) {
+export const startServer = (env = {}) =>
+  start(program("COUNTERSIGN_BIN"), () => ["serve"], (port) => ({
+    COUNTERSIGN_SERVER__LISTEN: `127.0.0.1:${port}`,
+    COUNTERSIGN_LIMITS__SCALE: "1000",
+    ...env,
+  }));
+
+// The example, in which sign-in is mounted.
+export const startNotes = () => start(program("NOTES_BIN"), (port) => [String(port)], () => ({}));
+
+async function start(binary, args, env) {
   const folder = await mkdtemp(join(tmpdir(), "countersign-browser-"));
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_")),
   );
-  const child = spawn(binary, ["serve"], {
+  const child = spawn(binary, args(port), {
     cwd: folder,
-    env: {
-      ...inherited,
-      COUNTERSIGN_SERVER__LISTEN: `127.0.0.1:${port}`,
-      COUNTERSIGN_LIMITS__SCALE: "1000",
-      ...env,
-    },
+    env: { ...inherited, ...env(port) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";

@@ -10,7 +10,7 @@ use countersign::{
     App,
     clock::ManualClock,
     config::{Config, Flags, Sources},
-    router, server,
+    server,
     store::Timestamp,
 };
 use countersign_types::routes;
@@ -271,7 +271,7 @@ async fn listen(
         .unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn({
-        let (service, stop) = (router::router(app.clone()), stop.clone());
+        let (service, stop) = (app.standalone(), stop.clone());
         async move {
             server::run(listener, service, stop, server::Limits::default()).await;
         }
