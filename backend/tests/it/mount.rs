@@ -245,7 +245,9 @@ async fn mounted_pages_find_all_that_they_load() {
         .filter(|word| word.starts_with('/') && word.contains('.'))
         .collect();
 
-    assert!(!named.is_empty(), "{page}");
+    // Without pages there is one that says so, and loads nothing.
+    let is_built = !page.body().contains("The pages are not built");
+    assert_eq!(named.is_empty(), !is_built, "{page}");
     for path in named {
         let file = get(path).await;
         assert_eq!(file.status(), 200, "{path}");
