@@ -22,7 +22,7 @@ use super::{
 };
 
 /// The longest text of a JWK set that is looked at, in bytes.
-pub(crate) const MAX_JWKS_BYTES: usize = 256 * 1024;
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Members of a JWK that only a private key or a secret has (RFC 7518 §6).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

@@ -26,7 +26,7 @@ pub use self::{
     algorithm::Algorithm,
     claims::{AnyClaims, Audience, Claims, NoCustomClaims, Scope, TokenClaims, Verified},
     explain::{Finding, Unverified},
-    import::JwksError,
+    import::{JwksError, MAX_JWKS_BYTES},
     keys::{KeyError, PrivateKey, SigningKey},
     profile::{Profile, UnknownProfile},
     sign::{Grant, SignError, Signer, Subject},

@@ -269,6 +269,8 @@ async fn listen(
     let app = App::open(&config, Arc::new(clock.clone()), address.port())
         .await
         .unwrap();
+    // As every start does.
+    app.keys.turn_to_algorithm().await.unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn({
         let (service, stop) = (router::router(app.clone()), stop.clone());
