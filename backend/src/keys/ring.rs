@@ -31,7 +31,7 @@ const CHECK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often tokens of unknown keys may have the database asked: they cost nothing to make.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
-/// How long others may remember the public keys, at most.
+/// How long others may remember public keys that never change.
 const MAX_AGE: Duration = Duration::from_mins(5);
 /// How many removed keys are known by name, so that their tokens ask for nothing. The newest ones,
 /// since only their tokens may still be about.
@@ -137,12 +137,11 @@ impl Ring {
         self.0.signing.load_full()
     }
 
-    /// How long others may remember the public keys: less than a key is published before it signs, by
-    /// the time that every instance needs to see it.
+    /// How long others may remember the public keys.
     pub fn max_age(&self) -> Duration {
         match &self.0.source {
             Source::Fixed => MAX_AGE,
-            Source::Stored { keys, .. } => MAX_AGE.min(keys.rules().pending_for / 2),
+            Source::Stored { keys, .. } => keys.rules().max_age(),
         }
     }
 

@@ -29,6 +29,17 @@ pub struct KeyRules {
     pub verifies_for: Duration,
 }
 
+/// How long others may remember the public keys, at most.
+const MAX_AGE: Duration = Duration::from_mins(5);
+
+impl KeyRules {
+    /// How long others may remember the public keys: less than a key is published before it signs, by
+    /// the time that every instance needs to see it.
+    pub fn max_age(&self) -> Duration {
+        MAX_AGE.min(self.pending_for / 2)
+    }
+}
+
 /// Where a key is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

@@ -157,3 +157,15 @@ pub(super) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<(), StoreEr
         .map(|_| ()))?;
     Ok(())
 }
+
+/// As the migration to states leaves what was there before it.
+#[cfg(test)]
+pub(super) async fn unplace(tx: &mut Tx, kid: &str) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE countersign_keys SET slot = NULL, activated_at = NULL WHERE kid = $1";
+    on!(tx, |conn| sqlx::query(SQL)
+        .bind(kid)
+        .execute(&mut **conn)
+        .await
+        .map(|_| ()))?;
+    Ok(())
+}

@@ -577,4 +577,177 @@ mod tests {
             assert!(said(unknown).starts_with("there is no key `"), "{unknown}");
         }
     }
+
+    /// A folder with a database of one key, and what is in it.
+    async fn with_key(configured: Option<&MasterKey>) -> (tempfile::TempDir, StoredKeys) {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = reopened(&folder, configured).await;
+        assert!(keys.settle().await.unwrap());
+        (folder, keys)
+    }
+
+    /// The same after a restart.
+    async fn reopened(folder: &tempfile::TempDir, configured: Option<&MasterKey>) -> StoredKeys {
+        let db = Db::open_sqlite(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let clock = Arc::new(crate::clock::ManualClock::at(Timestamp::from_secs(0)));
+        let rules = KeyRules {
+            algorithm: Algorithm::Es256,
+            schedule: states::Schedule::Off,
+            pending_for: Duration::from_secs(10),
+            verifies_for: Duration::from_secs(10),
+        };
+        StoredKeys::new(db, clock, configured.cloned(), folder.path(), rules)
+    }
+
+    /// Whether a start finds a master key that fits, and what is stored can be opened.
+    async fn starts(folder: &tempfile::TempDir) -> bool {
+        let keys = reopened(folder, None).await;
+        keys.check_master().await.is_ok() && opens(&keys).await
+    }
+
+    async fn opens(keys: &StoredKeys) -> bool {
+        let rows = keys.read().await.unwrap().rows;
+        keys.open(&rows, |_| true)
+            .is_ok_and(|opened| opened.len() == 1)
+    }
+
+    fn names(folder: &tempfile::TempDir) -> Vec<String> {
+        let mut names: Vec<_> = folder
+            .path()
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("master"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn replaced_master_key_opens_and_the_old_one_does_not() {
+        let (folder, keys) = with_key(None).await;
+        let path = folder.path().join("master.key");
+        let old = MasterKey::read(&path).unwrap().unwrap();
+
+        let rewrapped = keys.rewrap(None).await.unwrap();
+
+        assert_eq!(rewrapped.keys, 1);
+        let new = MasterKey::read(&path).unwrap().unwrap();
+        let rows = keys.read().await.unwrap().rows;
+        assert!(new.opens(&rows) && !old.opens(&rows));
+        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+        let kept = MasterKey::read(&rewrapped.old.unwrap()).unwrap().unwrap();
+        assert_eq!(kept, old);
+        // And once more, over what the first one left.
+        keys.rewrap(None).await.unwrap();
+        assert!(starts(&folder).await);
+        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+    }
+
+    #[tokio::test]
+    async fn running_instance_finds_the_new_master_key_by_itself() {
+        let (folder, running) = with_key(None).await;
+        let beside = reopened(&folder, None).await;
+
+        beside.rewrap(None).await.unwrap();
+
+        assert!(opens(&running).await);
+        running.rotate(Rotation::Published).await.unwrap();
+        let rows = beside.read().await.unwrap().rows;
+        assert_eq!(beside.open(&rows, |_| true).unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn start_after_a_crash_finds_the_master_key_that_fits() {
+        // Before the database was sealed anew: the next one is there and unused.
+        let (folder, keys) = with_key(None).await;
+        let prepared = keys.0.master.prepare(None).unwrap();
+        assert!(starts(&folder).await);
+        assert_eq!(names(&folder), ["master.key", "master.key.new"]);
+        // The command, run again, takes it and comes to its end.
+        keys.rewrap(None).await.unwrap();
+        let path = folder.path().join("master.key");
+        assert_eq!(MasterKey::read(&path).unwrap().unwrap(), prepared);
+        assert!(starts(&folder).await);
+
+        // After the database was sealed anew, before the files changed places.
+        let old = prepared;
+        let new = keys.0.master.prepare(None).unwrap();
+        let mut tx = keys.0.db.write().await.unwrap();
+        for row in store::list(&mut tx).await.unwrap() {
+            let plain = open_sealed(&old, &row).unwrap();
+            let sealed = new.seal(&row.kid, &plain);
+            store::reseal(&mut tx, &row.kid, &sealed).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        assert!(opens(&keys).await, "a running instance finds it as well");
+        assert!(starts(&folder).await);
+        assert_eq!(MasterKey::read(&path).unwrap().unwrap(), new);
+        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+
+        // Before the file was removed that has served.
+        std::fs::hard_link(&path, folder.path().join("master.key.new")).unwrap();
+        assert!(starts(&folder).await);
+        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+        let kept = MasterKey::read(&folder.path().join("master.key.old")).unwrap();
+        assert_eq!(kept.unwrap(), old);
+    }
+
+    #[tokio::test]
+    async fn master_key_that_does_not_fit_changes_nothing() {
+        let (folder, keys) = with_key(None).await;
+        let other = MasterKey::generate();
+        let wrong = reopened(&folder, Some(&other)).await;
+
+        let refused = [
+            wrong.check_master().await.unwrap_err(),
+            wrong.rotate(Rotation::Published).await.unwrap_err(),
+            wrong.rewrap(Some(MasterKey::generate())).await.unwrap_err(),
+        ];
+
+        for refused in refused {
+            assert!(matches!(refused, KeysError::WrongMasterKey), "{refused}");
+        }
+        assert_eq!(keys.list().await.unwrap().len(), 1);
+        assert!(starts(&folder).await);
+    }
+
+    #[tokio::test]
+    async fn configured_master_key_is_replaced_by_one_that_is_given() {
+        let old = MasterKey::generate();
+        let new = MasterKey::generate();
+        let (folder, keys) = with_key(Some(&old)).await;
+
+        let needed = keys.rewrap(None).await.unwrap_err();
+        assert!(matches!(needed, KeysError::NewMasterKeyNeeded), "{needed}");
+        let same = keys.rewrap(Some(old.clone())).await.unwrap_err();
+        assert!(matches!(same, KeysError::SameMasterKey), "{same}");
+        keys.rewrap(Some(new.clone())).await.unwrap();
+
+        assert!(opens(&reopened(&folder, Some(&new)).await).await);
+        assert!(!opens(&keys).await);
+        assert!(names(&folder).is_empty());
+    }
+
+    #[tokio::test]
+    async fn keys_from_before_states_are_put_in_their_place() {
+        let (folder, keys) = with_key(None).await;
+        keys.rotate(Rotation::Published).await.unwrap();
+        let mut tx = keys.0.db.write().await.unwrap();
+        // As the migration leaves them.
+        let rows = store::list(&mut tx).await.unwrap();
+        for row in &rows {
+            store::unplace(&mut tx, &row.kid).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        keys.settle().await.unwrap();
+
+        let states = reopened(&folder, None).await.list().await.unwrap();
+        let mut states: Vec<_> = states.iter().map(|key| key.state.as_str()).collect();
+        states.sort_unstable();
+        assert_eq!(states, ["active", "retiring"]);
+    }
 }

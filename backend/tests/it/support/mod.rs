@@ -4,7 +4,12 @@ mod answer;
 mod binary;
 mod database;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use countersign::{
     App,
@@ -160,6 +165,11 @@ impl TestApp {
         self.running.stop.cancel();
         (&mut self.running.task).await.unwrap();
         self.app.db.close().await;
+    }
+
+    /// A file of its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
