@@ -98,7 +98,7 @@ impl Builder {
     }
 
     /// Where the master key is kept, `./data` by default; never touched where `master_key` is set,
-    /// or `token.secret`.
+    /// `token.secret` or `token.private_key`.
     pub fn data_dir(self, folder: impl AsRef<Path>) -> Self {
         self.set("data_dir", folder.as_ref().to_string_lossy())
     }

@@ -29,7 +29,7 @@ pub(super) enum Keys {
     /// Publish the next key, which signs once everybody knows it
     ///
     /// Works beside running servers, which follow within a second. The key is pending first: it is in
-    /// /.well-known/jwks.json and does not sign. After keys.pending_for it signs, and the one before
+    /// /.well-known/jwks.json and does not sign. After `keys.pending_for` it signs, and the one before
     /// it goes on verifying until its last token is over. Nobody has to sign in again.
     Rotate(Rotate),
     /// Remove a key at once, because somebody else may have it
@@ -81,6 +81,7 @@ pub(super) struct Rotate {
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
     /// The key's `kid`, or a beginning of it that no other key has
+    #[arg(allow_hyphen_values = true)]
     kid: String,
     #[command(flatten)]
     flags: Flags,
@@ -285,7 +286,8 @@ fn say_revoked(revoked: &keys::Revoked, rules: &KeyRules) -> String {
         span(rules.max_age())
     );
     if *was == State::Active {
-        text += &format!("{signs} signs now. Pages get a new token by themselves.\n");
+        text += signs;
+        text += " signs now. Pages get a new token by themselves.\n";
     }
     text
 }
@@ -323,8 +325,28 @@ fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
-    use crate::{keys::Schedule, token::Algorithm};
+    use crate::{cli::Cli, keys::Schedule, token::Algorithm};
+
+    #[test]
+    fn key_may_begin_with_a_hyphen() {
+        for arguments in [
+            &["-yR3", "--data-dir", "d"] as &[_],
+            &["--data-dir", "d", "-yR3"],
+            &["--data-dir", "d", "--", "-hR3"],
+        ] {
+            let given = ["countersign", "keys", "revoke"].iter().chain(arguments);
+            let cli = Cli::try_parse_from(given).unwrap();
+
+            let crate::cli::Command::Keys(Keys::Revoke(revoke)) = cli.command else {
+                unreachable!()
+            };
+            assert!(revoke.kid.ends_with("R3"), "{arguments:?}");
+            assert_eq!(revoke.flags.data_dir.as_deref(), Some("d"));
+        }
+    }
 
     const RULES: KeyRules = KeyRules {
         algorithm: Algorithm::Es256,

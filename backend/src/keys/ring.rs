@@ -103,7 +103,7 @@ impl Ring {
     ) -> Result<(Self, bool), KeysError> {
         // Before anything is changed: a master key that does not fit must not add keys of its own.
         keys.check_master().await?;
-        let created = keys.settle().await?;
+        let created = keys.begin().await?;
         let known = Mutex::default();
         let ring = Self::new(others, Source::Stored { keys, known });
         if let Source::Stored { keys, known } = &ring.0.source {

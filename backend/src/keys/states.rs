@@ -223,7 +223,7 @@ mod tests {
         algorithm: Algorithm::Es256,
         schedule: Schedule::Every(Duration::from_secs(1000)),
         pending_for: Duration::from_secs(100),
-        verifies_for: Duration::from_secs(300),
+        verifies_for: Duration::from_mins(5),
     };
 
     fn at(seconds: i64) -> Timestamp {

@@ -192,17 +192,37 @@ impl StoredKeys {
             .collect()
     }
 
-    /// Does what time has made due; whether it made the key that signs.
-    pub(super) async fn settle(&self) -> Result<bool, KeysError> {
+    /// Sees to it that a key signs; whether it made one.
+    ///
+    /// Nothing more, since this is also done by a command that is run once, perhaps with another
+    /// configuration than the servers have: what time makes due is theirs to do.
+    pub(super) async fn begin(&self) -> Result<bool, KeysError> {
         let changed = self
             .change(|keys, now| {
+                let signs = states::of_state(keys, State::Active).is_some();
                 Ok(Decision {
-                    steps: states::due(keys, &self.0.rules, now),
+                    steps: if signs {
+                        Vec::new()
+                    } else {
+                        states::due(keys, &self.0.rules, now)
+                    },
                     said: (),
                 })
             })
             .await?;
-        Ok(changed.made.is_some_and(|key| key.state == State::Active))
+        Ok(changed.made.is_some())
+    }
+
+    /// Does what time has made due.
+    pub(super) async fn settle(&self) -> Result<(), KeysError> {
+        self.change(|keys, now| {
+            Ok(Decision {
+                steps: states::due(keys, &self.0.rules, now),
+                said: (),
+            })
+        })
+        .await?;
+        Ok(())
     }
 
     /// Begins the way to the configured algorithm, where another one signs; whether it did.
@@ -557,11 +577,8 @@ mod tests {
             key("abd2", State::Retiring),
             key("abx3", State::Removed),
         ];
-        let said = |name| {
-            named(&keys, name)
-                .map(|key| key.kid.clone())
-                .unwrap_or_else(|error| error.to_string())
-        };
+        let said =
+            |name| named(&keys, name).map_or_else(|error| error.to_string(), |key| key.kid.clone());
 
         assert_eq!(said("abc1"), "abc1");
         assert_eq!(said("abd"), "abd2");
@@ -582,7 +599,7 @@ mod tests {
     async fn with_key(configured: Option<&MasterKey>) -> (tempfile::TempDir, StoredKeys) {
         let folder = tempfile::tempdir().unwrap();
         let keys = reopened(&folder, configured).await;
-        assert!(keys.settle().await.unwrap());
+        assert!(keys.begin().await.unwrap());
         (folder, keys)
     }
 
@@ -743,7 +760,7 @@ mod tests {
         }
         tx.commit().await.unwrap();
 
-        keys.settle().await.unwrap();
+        keys.begin().await.unwrap();
 
         let states = reopened(&folder, None).await.list().await.unwrap();
         let mut states: Vec<_> = states.iter().map(|key| key.state.as_str()).collect();

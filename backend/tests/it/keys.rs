@@ -1,25 +1,37 @@
 //! How keys come and go: while the server runs, on several instances at once, and through crashes.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use countersign::{
     App,
     keys::{KeysError, Rotation, State},
+    store::Db,
 };
 use countersign_types::routes;
 use insta::assert_snapshot;
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::{
-    support::{Answer, TestApp, backends},
+    support::{Answer, Binary, Database, PASSWORD, TestApp, backends, countersign, credentials},
     tokens::segment,
 };
 
 /// How long a key is published before it signs, by default.
 const PENDING: Duration = Duration::from_mins(10);
-/// How long it verifies after it signed: the life of a token, the leeway, a second, and `PENDING`.
-const VERIFIES: Duration = Duration::from_secs(15 * 60 + 10 + 1 + 10 * 60);
+/// How long it verifies after it signed: the life of a token, the leeway, a second, and `PENDING`; less
+/// a second.
+const VERIFIES_BUT_A_SECOND: Duration = Duration::from_secs(15 * 60 + 10 + 10 * 60);
+/// How long a key signs before its successor is published; less a second.
+const SCHEDULE_BUT_A_SECOND: Duration = Duration::from_secs(90 * 24 * 60 * 60 - 10 * 60 - 1);
+const SECOND: Duration = Duration::from_secs(1);
 
 fn kid(token: &str) -> String {
     segment(token, 0)["kid"].as_str().unwrap().to_owned()
@@ -51,12 +63,12 @@ backends! {
         let mut both = vec![old.clone(), rotated.kid.clone()];
         both.sort();
         assert_eq!(published(&app).await, both);
-        app.clock.advance(PENDING - Duration::from_secs(1));
+        app.clock.advance(Duration::from_secs(10 * 60 - 1));
         check(&app.app).await;
         let second = app.refresh_pair(&first.refresh).await;
         assert_eq!(kid(&second.access), old);
 
-        app.clock.advance(Duration::from_secs(1));
+        app.clock.advance(SECOND);
         check(&app.app).await;
 
         let third = app.refresh_pair(&second.refresh).await;
@@ -73,10 +85,10 @@ backends! {
         app.clock.advance(PENDING);
         check(&app.app).await;
 
-        app.clock.advance(VERIFIES - Duration::from_secs(1));
+        app.clock.advance(VERIFIES_BUT_A_SECOND);
         check(&app.app).await;
         assert!(published(&app).await.contains(&old));
-        app.clock.advance(Duration::from_secs(1));
+        app.clock.advance(SECOND);
         check(&app.app).await;
 
         assert_eq!(published(&app).await, [rotated.kid]);
@@ -118,11 +130,11 @@ backends! {
     async fn schedule_makes_the_next_key_in_time_and_once(app: TestApp) {
         let beside = app.beside().await;
         let first = published(&app).await;
-        app.clock.advance(Duration::from_hours(90 * 24) - PENDING - Duration::from_secs(1));
+        app.clock.advance(SCHEDULE_BUT_A_SECOND);
         check(&app.app).await;
         assert_eq!(published(&app).await, first);
 
-        app.clock.advance(Duration::from_secs(1));
+        app.clock.advance(SECOND);
         tokio::join!(check(&app.app), check(&beside.app));
 
         check(&app.app).await;
@@ -157,7 +169,7 @@ backends! {
         assert_snapshot!(refused, @"401 application/problem+json token_invalid");
         check(&beside.app).await;
         assert_eq!(status(&beside, &stolen.access).await, 401);
-        assert_eq!(published(&beside).await, [revoked.signs.clone()]);
+        assert_eq!(published(&beside).await, [&*revoked.signs]);
         // The session lives.
         let new = app.refresh_pair(&stolen.refresh).await;
         assert_eq!(kid(&new.access), revoked.signs);
@@ -177,6 +189,47 @@ backends! {
 
         assert_eq!(revoked.signs, next.kid);
         assert_eq!(kid(&app.sign_in("ada@example.com").await), next.kid);
+    }
+
+    async fn keys_of_a_version_without_states_sign_on_after_the_upgrade(app: TestApp) {
+        let mut app = app;
+        let old = app.register_pair("ada@example.com").await;
+        // What the version before left behind: this migration undone.
+        for statement in [
+            "ALTER TABLE countersign_keys DROP COLUMN removed_at",
+            "ALTER TABLE countersign_keys DROP COLUMN retired_at",
+            "ALTER TABLE countersign_keys DROP COLUMN activated_at",
+            "ALTER TABLE countersign_keys RENAME COLUMN slot TO signs",
+            "UPDATE countersign_keys SET signs = algorithm",
+            "DROP TABLE countersign_key_changes",
+            "DELETE FROM countersign_migrations WHERE version = 4",
+        ] {
+            match &app.app.db {
+                Db::Sqlite { write, .. } => drop(sqlx::query(statement).execute(write).await.unwrap()),
+                Db::Postgres(pool) => drop(sqlx::query(statement).execute(pool).await.unwrap()),
+            }
+        }
+
+        app.restart().await;
+
+        assert_eq!(published(&app).await, [kid(&old.access)]);
+        let new = app.refresh_pair(&old.refresh).await;
+        assert_eq!(kid(&new.access), kid(&old.access));
+        assert_eq!(status(&app, &old.access).await, 200);
+        app.app.keys.rotate(Rotation::Published).await.unwrap();
+        assert_eq!(published(&app).await.len(), 2);
+    }
+
+    async fn command_that_opens_the_database_leaves_the_schedule_to_the_servers(app: TestApp) {
+        let first = published(&app).await;
+        app.clock.advance(Duration::from_hours(90 * 24));
+
+        let beside = app.beside().await;
+
+        assert_eq!(published(&beside).await, first);
+        check(&app.app).await;
+        check(&beside.app).await;
+        assert_eq!(published(&beside).await.len(), 2);
     }
 
     async fn rotation_at_once_signs_at_once_and_keeps_what_was_signed(app: TestApp) {
@@ -208,7 +261,7 @@ async fn unknown_names_have_the_database_asked_once_a_second() {
     app.app.keys.rotate(Rotation::AtOnce).await.unwrap();
     let new = app.sign_in("ada@example.com").await;
     assert_eq!(status(&beside, &new).await, 401);
-    beside.clock.advance(Duration::from_secs(1));
+    beside.clock.advance(SECOND);
     assert_eq!(status(&beside, &new).await, 200);
 }
 
@@ -296,5 +349,292 @@ async fn keys_of_a_system_before_this_one_verify_and_are_published() {
     for token in [&old.access, &new.access] {
         assert_eq!(status(&app, token).await, 200);
         assert!(published(&app).await.contains(&kid(token)));
+    }
+}
+
+/// Runs `countersign keys …` beside a running server, on its database.
+fn command(folder: &Path, database: &Database, arguments: &[&str]) -> (i32, String) {
+    let mut command = countersign();
+    command.arg("keys").args(arguments).current_dir(folder);
+    if let Some(url) = database.url() {
+        command.env("COUNTERSIGN_DATABASE__URL", url);
+    }
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code().unwrap(), text.concat())
+}
+
+/// What a command gives that must succeed.
+fn said(folder: &Path, database: &Database, arguments: &[&str]) -> String {
+    let (code, text) = command(folder, database, arguments);
+    assert_eq!(code, 0, "{text}");
+    text
+}
+
+/// Waits until a running server does what it should; it has seconds to follow.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so().await {
+        assert!(start.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn names(server: &Binary) -> Vec<String> {
+    let keys: JwkSet =
+        serde_json::from_str(server.get(routes::JWKS).await.unwrap().body()).unwrap();
+    let kid = |key: jsonwebtoken::jwk::Jwk| key.common.key_id.unwrap();
+    keys.keys.into_iter().map(kid).collect()
+}
+
+async fn running_server_follows_the_command_line(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Binary::serve(folder, &database);
+    let body = credentials("ada@example.com", PASSWORD);
+    let registered = server.post(routes::REGISTER, &body).await.unwrap().pair();
+    let first = kid(&registered.access);
+    let list = said(folder, &database, &["list"]);
+    assert!(
+        list.contains(&format!("{first}  ES256      active")),
+        "{list}"
+    );
+
+    // Published, and not signing.
+    let rotated = said(folder, &database, &["rotate"]);
+    assert!(rotated.starts_with("The next key is "), "{rotated}");
+    until("the next key is published", async || {
+        names(&server).await.len() == 2
+    })
+    .await;
+    let (code, again) = command(folder, &database, &["rotate"]);
+    assert_eq!(code, 1);
+    assert!(again.contains("the next key is there already"), "{again}");
+    let sign_in = async || {
+        kid(&server
+            .post(routes::SIGN_IN, &body)
+            .await
+            .unwrap()
+            .access_token())
+    };
+    assert_eq!(sign_in().await, first);
+
+    // Signing at once.
+    let now = said(folder, &database, &["rotate", "--now"]);
+    assert!(now.contains(" signs now.\nServices that keep"), "{now}");
+    until("the next key signs", async || sign_in().await != first).await;
+    let me = async |token: &str| server.get_as(routes::ME, token).await.unwrap().status();
+    assert_eq!(me(&registered.access).await, 200);
+
+    // Under another master key.
+    let rewrapped = said(folder, &database, &["rewrap"]);
+    assert!(
+        rewrapped.starts_with("2 keys are sealed with a new"),
+        "{rewrapped}"
+    );
+    assert_eq!(me(&registered.access).await, 200);
+
+    // Gone.
+    let revoked = said(folder, &database, &["revoke", &first[..10]]);
+    assert!(
+        revoked.starts_with(&format!("Removed {first}, which was retiring")),
+        "{revoked}"
+    );
+    let asked = Instant::now();
+    until("the revoked key is refused", async || {
+        me(&registered.access).await == 401
+    })
+    .await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+    let second = sign_in().await;
+    let revoked = said(folder, &database, &["revoke", &second]);
+    assert!(revoked.contains(" signs now. Pages get"), "{revoked}");
+    until("a new key signs", async || sign_in().await != second).await;
+    let refresh = json!({ "refresh_token": registered.refresh });
+    let refreshed = server.post(routes::REFRESH, &refresh).await.unwrap();
+    assert_eq!(me(&refreshed.access_token()).await, 200);
+    let (code, gone) = command(folder, &database, &["revoke", &second]);
+    assert_eq!(code, 1);
+    assert!(gone.contains("is removed already"), "{gone}");
+    let list: Value =
+        serde_json::from_str(&said(folder, &database, &["list", "--json", "--all"])).unwrap();
+    let states: Vec<_> = list["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["removed", "removed", "active"]);
+
+    // And all of it is so after a restart.
+    server.kill();
+    let server = Binary::serve(folder, &database);
+    assert_eq!(names(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn sqlite_server_follows_the_command_line() {
+    running_server_follows_the_command_line(Database::sqlite()).await;
+}
+
+#[tokio::test]
+async fn postgres_server_follows_the_command_line() {
+    if let Some(database) = Database::postgres().await {
+        running_server_follows_the_command_line(database).await;
+    }
+}
+
+#[test]
+fn keys_of_the_configuration_are_none_of_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |settings: &[(&str, &str)]| {
+        let output = countersign()
+            .args(["keys", "rotate"])
+            .current_dir(folder.path())
+            .envs(settings.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+
+    assert_snapshot!(run(&[("COUNTERSIGN_TOKEN__PRIVATE_KEY", P256)]), @r"
+    error: the key that signs is `token.private_key` of the configuration, none in the database
+      change it there and restart; put the old one's public half into `token.verification_keys` until its last token is over
+    ");
+    let secret = "an HMAC key of 32 bytes at least, for the test";
+    let hmac = [
+        ("COUNTERSIGN_TOKEN__ALGORITHM", "HS256"),
+        ("COUNTERSIGN_TOKEN__SECRET", secret),
+    ];
+    assert_snapshot!(run(&hmac), @r"
+    error: the key that signs is `token.secret` of the configuration, none in the database
+      change it there and restart: every token of the old one is refused then, and pages get new ones by their refresh tokens
+    ");
+    assert_snapshot!(run(&[]), @r"
+    error: there is no database at ./data/countersign.db: run this where the server runs, or name its folder with --data-dir
+    ");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+/// How long keys rotate every two seconds under load.
+fn soak() -> Duration {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the suite's own setting, no product's"
+    )]
+    let seconds = std::env::var("COUNTERSIGN_SOAK_SECONDS").ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(6_u64).min(60))
+}
+
+/// What a client saw.
+#[derive(Debug, Default)]
+struct Seen {
+    issued: usize,
+    accepted: usize,
+    kids: BTreeSet<String>,
+}
+
+/// Two instances whose keys rotate every two seconds. Each client gets a token from one of them,
+/// looks its key up in what the other publishes at that moment, verifies it with that alone, and uses
+/// it at both for as long as it lives.
+async fn rotation_under_load_refuses_nothing(database: Database) {
+    const CLIENTS: usize = 4;
+    const SETTINGS: [(&str, &str); 4] = [
+        ("COUNTERSIGN_KEYS__ROTATE_EVERY", "2s"),
+        ("COUNTERSIGN_KEYS__PENDING_FOR", "1s"),
+        ("COUNTERSIGN_TOKEN__ACCESS_TTL", "4s"),
+        ("COUNTERSIGN_TOKEN__LEEWAY", "0s"),
+    ];
+
+    let folder = tempfile::tempdir().unwrap();
+    let serve = || Arc::new(Binary::serve_with(folder.path(), &database, &SETTINGS).0);
+    let servers = [serve(), serve()];
+    let end = Instant::now() + soak();
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CLIENTS {
+        let (here, there) = (
+            Arc::clone(&servers[client % 2]),
+            Arc::clone(&servers[(client + 1) % 2]),
+        );
+        clients.spawn(async move {
+            let mut seen = Seen::default();
+            let email = format!("user-{client}@example.com");
+            let body = credentials(&email, PASSWORD);
+            let mut pair = here.post(routes::REGISTER, &body).await.unwrap().pair();
+            while Instant::now() < end {
+                let issued = Instant::now();
+                seen.issued += 1;
+                seen.kids.insert(kid(&pair.access));
+                let keys = there.get(routes::JWKS).await.unwrap();
+                verify_with(&pair.access, keys.body());
+                // To the last second of its life but one, since both ends count whole seconds.
+                while issued.elapsed() < Duration::from_secs(2) && Instant::now() < end {
+                    for server in [&here, &there] {
+                        let answer = server
+                            .get_as(routes::PROTECTED, &pair.access)
+                            .await
+                            .unwrap();
+                        assert_eq!(answer.status(), 200, "{answer}");
+                        seen.accepted += 1;
+                    }
+                    if client == 0 {
+                        break;
+                    }
+                }
+                let refresh = json!({ "refresh_token": pair.refresh });
+                let answer = here.post(routes::REFRESH, &refresh).await.unwrap();
+                assert_eq!(answer.status(), 200, "{answer}");
+                pair = answer.pair();
+            }
+            seen
+        });
+    }
+    let mut all = Seen::default();
+    for seen in clients.join_all().await {
+        all.issued += seen.issued;
+        all.accepted += seen.accepted;
+        all.kids.extend(seen.kids);
+    }
+
+    let said = format!(
+        "{} s: {} tokens issued, {} uses accepted, {} keys signed\n",
+        soak().as_secs(),
+        all.issued,
+        all.accepted,
+        all.kids.len()
+    );
+    drop(std::io::stderr().write_all(said.as_bytes()));
+    // Each state begins when a server looks: a little late, twice a turn.
+    let expected = usize::try_from(soak().as_secs() / 3).unwrap();
+    assert!(all.kids.len() >= expected, "{} keys", all.kids.len());
+    assert!(all.accepted > 50, "{}", all.accepted);
+}
+
+/// As a service would that knows the published keys and nothing else.
+fn verify_with(token: &str, jwks: &str) {
+    let keys: JwkSet = serde_json::from_str(jwks).unwrap();
+    let key = keys.find(&kid(token));
+    let key = key.unwrap_or_else(|| panic!("{} is not published: {jwks}", kid(token)));
+    let mut validation = Validation::new(jsonwebtoken::Algorithm::ES256);
+    validation.set_audience(&["http://audience.test"]);
+    let key = DecodingKey::from_jwk(key).unwrap();
+    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_refuses_nothing_while_keys_rotate_under_load() {
+    rotation_under_load_refuses_nothing(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_refuses_nothing_while_keys_rotate_under_load() {
+    if let Some(database) = Database::postgres().await {
+        rotation_under_load_refuses_nothing(database).await;
     }
 }
