@@ -349,24 +349,24 @@ impl StoredKeys {
         if is_configured && wanted.is_none() {
             return Err(KeysError::NewMasterKeyNeeded);
         }
+        // What a crash left is finished first.
         self.check_master().await?;
-        // Once: a new one for each attempt would leave the file of the last one.
-        let mut prepared = is_configured.then(|| wanted.clone()).flatten();
-        let done = attempts(|| async {
+        let (mut tx, rows, old) = attempts(|| async {
             let mut tx = self.0.db.write().await?;
             store::begin_change(&mut tx).await?;
             let rows = store::list(&mut tx).await?;
             let old = master.find(&rows)?;
-            if wanted.as_ref() == Some(&old) {
-                return Err(KeysError::SameMasterKey);
-            }
             Ok((tx, rows, old))
-        });
-        let (mut tx, rows, old) = done.await?;
-        let new = match prepared.take() {
-            Some(new) => new,
-            None => master.prepare(wanted)?,
+        })
+        .await?;
+        let new = match wanted {
+            Some(wanted) if is_configured || wanted == old => wanted,
+            wanted => master.prepare(wanted)?,
         };
+        // Given by mistake, or somebody else replaced it between the two steps above.
+        if new == old {
+            return Err(KeysError::SameMasterKey);
+        }
         let mut keys = 0;
         for row in rows.iter().filter(|row| !row.is_removed()) {
             let plain = open_sealed(&old, row)?;
