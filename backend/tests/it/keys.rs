@@ -10,8 +10,9 @@ use std::{
 
 use countersign::{
     App,
-    keys::{KeysError, Rotation, State},
+    keys::{KeyRules, KeysError, MasterKey, Rotation, Schedule, State, StoredKeys},
     store::Db,
+    token::Algorithm,
 };
 use countersign_types::routes;
 use insta::assert_snapshot;
@@ -637,4 +638,47 @@ async fn postgres_refuses_nothing_while_keys_rotate_under_load() {
     if let Some(database) = Database::postgres().await {
         rotation_under_load_refuses_nothing(database).await;
     }
+}
+
+#[tokio::test]
+async fn instance_that_cannot_open_the_new_key_signs_on_until_nobody_accepts_it() {
+    const OLD: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    const NEW: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY=";
+    let app = TestApp::with(&[("MASTER_KEY", OLD)]).await;
+    let token = app.register("ada@example.com").await;
+    let keys = |master| {
+        let rules = KeyRules {
+            algorithm: Algorithm::Es256,
+            schedule: Schedule::Off,
+            pending_for: PENDING,
+            verifies_for: PENDING,
+        };
+        let (db, clock) = (app.app.db.clone(), Arc::new(app.clock.clone()));
+        StoredKeys::new(
+            db,
+            clock,
+            MasterKey::from_base64(master),
+            &app.path(""),
+            rules,
+        )
+    };
+    // Replaced, and this instance not told.
+    let new = MasterKey::from_base64(NEW);
+    keys(OLD).rewrap(new).await.unwrap();
+    let elsewhere = keys(NEW);
+
+    elsewhere.rotate(Rotation::AtOnce).await.unwrap();
+    let refused = app.app.keys.check().await.unwrap_err();
+    assert!(matches!(refused, KeysError::WrongMasterKey), "{refused}");
+    assert_eq!(kid(&app.sign_in("ada@example.com").await), kid(&token));
+    assert_eq!(app.get(routes::READYZ).await.status(), 200);
+
+    elsewhere.revoke(&kid(&token)).await.unwrap();
+    app.app.keys.check().await.unwrap_err();
+    assert_eq!(status(&app, &token).await, 401);
+    assert_eq!(app.get(routes::READYZ).await.status(), 503);
+    let answer = app
+        .post(routes::SIGN_IN, &credentials("ada@example.com", PASSWORD))
+        .await;
+    assert_eq!(answer.status(), 500, "{answer}");
 }
