@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     config::{Config, PublicUrl},
     guard::{AccessCookies, Auth, Settings},
-    keys::{self, KeysError, Loaded},
+    keys::{KeysError, Ring, StoredKeys},
     limits::Limits,
     metrics::Metrics,
     password::Hasher,
@@ -23,7 +23,7 @@ use crate::{
     same_origin::OwnOrigins,
     sessions::{self, Grants, Identity, Liveness, SessionRules},
     store::{AccountId, Db, OpenError, SessionId, Timestamp},
-    token::{KeyError, Profile, PublicKeys, Signer, SigningKey, Verifier},
+    token::{KeyError, Profile, Signer, SigningKey, Verifier},
 };
 
 /// How often what is over is forgotten.
@@ -49,6 +49,8 @@ pub struct Parts {
     pub limits: Arc<Limits>,
     /// What happened how often.
     pub metrics: Arc<Metrics>,
+    /// The keys that sign and verify.
+    pub keys: Ring,
     /// Issues tokens.
     pub signer: Signer,
     /// Accepts tokens.
@@ -148,24 +150,23 @@ impl App {
         port: u16,
         grants: Option<Arc<Grants>>,
     ) -> Result<Self, StartError> {
-        let keys = match (&config.token.secret, config.token.algorithm) {
+        let token = &config.token;
+        let others = token.verification_keys.clone();
+        let (keys, key_created) = match (&token.secret, &token.private_key) {
             // One secret and no other key: whoever verifies with it could sign, so nothing else of
             // ours may be verified beside it.
-            (Some(secret), algorithm) if algorithm.is_symmetric() => {
-                let signing = SigningKey::from_secret(algorithm, secret.expose().as_bytes())?;
-                Loaded {
-                    verifying: vec![signing.verifying_key()?],
-                    signing,
-                    created: false,
-                }
+            (Some(secret), _) if token.algorithm.is_symmetric() => {
+                let secret = secret.expose().as_bytes();
+                let key = SigningKey::from_secret(token.algorithm, secret)?;
+                (Ring::fixed(key, others)?, false)
             }
-            (_, algorithm) => {
-                let master = config.master_key.clone();
-                if master.is_none() {
+            (_, Some(key)) => (Ring::fixed(key.clone(), others)?, false),
+            (_, None) => {
+                if config.master_key.is_none() {
                     // Where its file is.
                     make_private_folder(&config.data_dir)?;
                 }
-                keys::load_or_create(&db, &*clock, master, &config.data_dir, algorithm).await?
+                Ring::open(stored_keys(&db, &clock, config), others).await?
             }
         };
         let access_ttl = config.token.access_ttl;
@@ -175,13 +176,10 @@ impl App {
             Profile::FlaskJwtExtended => access_ttl.max(LONGEST_FLASK_LIFE),
             Profile::Rfc9068 | Profile::Jwt => access_ttl,
         };
-        let mut verifier = Verifier::of_profile(
-            config.token.profile,
-            PublicKeys::new(keys.verifying)?.into(),
-        )
-        .leeway(leeway)
-        .longest_life(longest_life);
-        let mut signer = Signer::of_profile(config.token.profile, keys.signing)
+        let mut verifier = Verifier::of_profile(config.token.profile, keys.verifying().into())
+            .leeway(leeway)
+            .longest_life(longest_life);
+        let mut signer = Signer::of_profile(config.token.profile, keys.signing())
             .lifetime(access_ttl)
             .fresh_for(config.token.fresh_for);
         if let Some(issuer) = config.token_issuer(port) {
@@ -207,6 +205,7 @@ impl App {
             hasher,
             verifier,
             signer,
+            keys,
             longest_token_life: longest_life + leeway + Duration::from_secs(1),
             own_token_life: access_ttl + leeway + Duration::from_secs(1),
             profile: config.token.profile,
@@ -224,7 +223,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             own_origins: OwnOrigins::of(config, port),
             https: config.public_url.as_ref().is_some_and(PublicUrl::is_https),
-            key_created: keys.created,
+            key_created,
         })))
     }
 }
@@ -306,6 +305,31 @@ impl App {
         });
     }
 
+    /// Follows the keys in the database, and does what time makes due of them, for as long as anybody
+    /// has this `App`.
+    pub(crate) fn keep_keys(&self) {
+        let Some(interval) = self.keys.interval() else {
+            return;
+        };
+        let parts = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut said = None;
+            loop {
+                ticks.tick().await;
+                let Some(parts) = parts.upgrade() else { return };
+                // The next one does what this one could not; said once, since it is twice a second.
+                let failed = parts.keys.check().await.err();
+                let text = failed.map(|error| Chain(&error).to_string());
+                if text.is_some() && text != said {
+                    tracing::warn!(error = text, "the keys could not be followed");
+                }
+                said = text;
+            }
+        });
+    }
+
     /// What guards ask, for an application's own state.
     pub fn auth(&self) -> Auth {
         Auth::with(self.0.clone(), Arc::clone(&self.0.guards))
@@ -351,6 +375,17 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// The keys in a database, by a configuration.
+pub(crate) fn stored_keys(db: &Db, clock: &Arc<dyn Clock>, config: &Config) -> StoredKeys {
+    StoredKeys::new(
+        db.clone(),
+        Arc::clone(clock),
+        config.master_key.clone(),
+        &config.data_dir,
+        config.key_rules(),
+    )
 }
 
 /// Accounts and keys are nobody else's business: 0700 where the folder is ours to make.

@@ -98,7 +98,7 @@ impl Builder {
     }
 
     /// Where the master key is kept, `./data` by default; never touched where `master_key` is set,
-    /// or `token.secret`.
+    /// `token.secret` or `token.private_key`.
     pub fn data_dir(self, folder: impl AsRef<Path>) -> Self {
         self.set("data_dir", folder.as_ref().to_string_lossy())
     }
@@ -147,7 +147,7 @@ impl Builder {
     }
 
     /// Migrates the tables, loads or makes the keys and starts the hashing threads. To be called
-    /// inside a tokio runtime, in which what is over is forgotten every minute.
+    /// inside a tokio runtime, in which what is over is forgotten every minute and keys are rotated.
     ///
     /// # Errors
     ///
@@ -163,7 +163,12 @@ impl Builder {
             None => App::open_database(&config).await?,
         };
         let app = App::assemble(db, &config, clock, self.port, self.grants).await?;
+        app.keys
+            .turn_to_algorithm()
+            .await
+            .map_err(StartError::from)?;
         app.keep_swept();
+        app.keep_keys();
         Ok(app)
     }
 }

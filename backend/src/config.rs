@@ -27,10 +27,13 @@ pub use self::{
 use crate::{
     accounts::Registration,
     guard::{AccessCookies, Location, Locations},
-    keys::MasterKey,
+    keys::{KeyRules, MasterKey, Schedule},
     sessions::{Identity, SessionRules},
-    token::{Algorithm, Profile},
+    token::{Algorithm, MAX_JWKS_BYTES, PrivateKey, Profile, PublicKeys, SigningKey, VerifyingKey},
 };
+
+/// How many keys there may be at a time.
+const MAX_KEYS: u32 = 20;
 
 /// Everything an operator decides.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub struct Config {
     pub server: Server,
     /// What access tokens are like.
     pub token: Token,
+    /// How keys come and go.
+    pub keys: Keys,
     /// How sessions live and end.
     pub session: SessionRules,
     /// What is allowed in development only.
@@ -79,6 +84,10 @@ pub struct Token {
     pub algorithm: Algorithm,
     /// The key of HMAC; there exactly where the algorithm needs one.
     pub secret: Option<Secret>,
+    /// The key that signs instead of those in the database.
+    pub private_key: Option<SigningKey>,
+    /// Keys of others that verify too.
+    pub verification_keys: Vec<VerifyingKey>,
     /// `iss`, where it is not derived.
     pub issuer: Option<String>,
     /// `aud`, where it is not derived.
@@ -97,6 +106,15 @@ pub struct Token {
     pub profile: Profile,
     /// What names the account in `sub`.
     pub identity: Identity,
+}
+
+/// `keys.…`
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// When the next key signs.
+    pub rotate_every: Schedule,
+    /// How long a key is published before it signs.
+    pub pending_for: Duration,
 }
 
 /// `dev.…`
@@ -170,6 +188,8 @@ impl Config {
         port: Option<u16>,
     ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let public_url = settings.find("public_url", PublicUrl::parse);
+        let private_key = settings.find("token.private_key", values::secret);
+        let verification_keys = settings.find("token.verification_keys", values::text);
         let by_mode = if public_url.is_some() {
             Registration::Closed
         } else {
@@ -187,6 +207,8 @@ impl Config {
             token: Token {
                 algorithm: settings.get("token.algorithm", |text| text.parse().ok()),
                 secret: settings.find("token.secret", values::secret),
+                private_key: None,
+                verification_keys: Vec::new(),
                 issuer: settings.find("token.issuer", values::text),
                 audience: settings.find("token.audience", values::text),
                 access_ttl: settings.get("token.access_ttl", values::access_ttl),
@@ -196,6 +218,10 @@ impl Config {
                 include_email: settings.get("token.include_email", values::flag),
                 profile: settings.get("token.profile", |text| text.parse().ok()),
                 identity: settings.get("token.profile_identity", values::identity),
+            },
+            keys: Keys {
+                rotate_every: settings.get("keys.rotate_every", values::rotate_every),
+                pending_for: settings.get("keys.pending_for", values::pending_for),
             },
             session: SessionRules {
                 idle_ttl: settings.get("session.idle_ttl", values::session_ttl),
@@ -228,6 +254,8 @@ impl Config {
         }
         if settings.all_hold() {
             config.check(&mut settings);
+            config.read_private_key(private_key.as_ref(), &mut settings);
+            config.read_verification_keys(verification_keys.as_deref(), &mut settings);
         }
         if let Some(url) = config.public_url.clone().filter(|url| !url.is_https()) {
             settings.warnings.push(Warning::PlainHttp { url });
@@ -286,6 +314,7 @@ impl Config {
             // A `sub` that a person can change is a key to somebody else's data (RFC 9068 §5).
             settings.refuse("token.profile_identity", "email");
         }
+        self.check_rotation(settings);
 
         let listen = self.server.listen;
         if self.metrics.listen.is_some_and(|own| collide(own, listen)) {
@@ -315,6 +344,91 @@ impl Config {
         match self.token.profile {
             Profile::FlaskJwtExtended => self.token.audience.clone(),
             Profile::Rfc9068 | Profile::Jwt => Some(self.audience(port)),
+        }
+    }
+
+    fn check_rotation(&self, settings: &mut Settings) {
+        let (pending_for, verifies_for) = (self.keys.pending_for, self.key_rules().verifies_for);
+        let Schedule::Every(every) = self.keys.rotate_every else {
+            return;
+        };
+        if every < pending_for * 2 {
+            let origin = settings.take_origin("keys.rotate_every");
+            settings.errors.push(ConfigError::RotationTooFast {
+                every,
+                pending_for,
+                origin,
+            });
+        } else if verifies_for > every * MAX_KEYS {
+            let origin = settings.take_origin("keys.rotate_every");
+            settings.errors.push(ConfigError::TooManyKeys {
+                every,
+                verifies_for,
+                limit: MAX_KEYS,
+                origin,
+            });
+        }
+    }
+
+    fn read_private_key(&mut self, text: Option<&Secret>, settings: &mut Settings) {
+        let Some(text) = text else { return };
+        let algorithm = self.token.algorithm;
+        let key = PrivateKey::parse(algorithm, text.expose()).and_then(|key| key.signing_key());
+        let origin = settings.take_origin("token.private_key");
+        let algorithm_name = algorithm.as_str();
+        match key {
+            _ if algorithm.is_symmetric() => settings.errors.push(ConfigError::PrivateKeyUnused {
+                algorithm: algorithm_name,
+                origin,
+            }),
+            Ok(key) => self.token.private_key = Some(key),
+            Err(cause) => settings.errors.push(ConfigError::PrivateKeyRefused {
+                algorithm: algorithm_name,
+                cause,
+                origin,
+            }),
+        }
+    }
+
+    fn read_verification_keys(&mut self, path: Option<&str>, settings: &mut Settings) {
+        const KEY: &str = "token.verification_keys";
+
+        let Some(path) = path else { return };
+        if self.token.algorithm.is_symmetric() {
+            let (algorithm, origin) = (self.token.algorithm.as_str(), settings.take_origin(KEY));
+            settings
+                .errors
+                .push(ConfigError::VerificationKeysMixed { algorithm, origin });
+            return;
+        }
+        let Some(text) = settings.read_named(KEY, path, MAX_JWKS_BYTES) else {
+            return;
+        };
+        match PublicKeys::parse(&text) {
+            Ok(keys) => self.token.verification_keys = keys.iter().cloned().collect(),
+            Err(cause) => {
+                let origin = settings.take_origin(KEY);
+                settings.errors.push(ConfigError::VerificationKeysRefused {
+                    path: path.into(),
+                    cause,
+                    origin,
+                });
+            }
+        }
+    }
+
+    /// How the keys in the database come and go.
+    pub fn key_rules(&self) -> KeyRules {
+        KeyRules {
+            algorithm: self.token.algorithm,
+            schedule: self.keys.rotate_every,
+            pending_for: self.keys.pending_for,
+            // The last token that it signs, and the time for which others may remember what they
+            // have read of it.
+            verifies_for: self.token.access_ttl
+                + self.token.leeway
+                + Duration::from_secs(1)
+                + self.keys.pending_for,
         }
     }
 

@@ -167,7 +167,7 @@ impl Error {
             Self::SignIn(SignInError::Hash(error)) | Self::Register(RegisterError::Hash(error)) => {
                 (hashing(error), Challenge::None)
             }
-            Self::NotReady(NotReady::Slow) => (unavailable(), Challenge::None),
+            Self::NotReady(NotReady::Slow | NotReady::NoKey) => (unavailable(), Challenge::None),
             Self::Store(error)
             | Self::NotReady(NotReady::Store(error))
             | Self::Gate(GateError::Store(error))

@@ -61,11 +61,13 @@ impl<'a> Facts<'a> {
                 .map(crate::config::PublicUrl::as_str),
             data_dir: config.data_dir.display().to_string(),
             database,
-            algorithm: config.token.algorithm.as_str(),
-            key: match (&config.token.secret, app.key_created) {
+            // What signs now: after a change of the algorithm that is for a while another one.
+            algorithm: (app.keys.current()).map_or("none", |key| key.algorithm().as_str()),
+            key: match (&config.token.secret, &config.token.private_key) {
                 (Some(_), _) => "from token.secret",
-                (None, true) => "created",
-                (None, false) => "loaded",
+                (None, Some(_)) => "from token.private_key",
+                (None, None) if app.key_created => "created",
+                (None, None) => "loaded",
             },
             registration: config.registration,
             pages: app.assets.are_built(),

@@ -3,6 +3,7 @@
 //! Standard output has what a command gives, standard error what it says.
 
 mod banner;
+mod keys;
 mod port;
 mod serve;
 mod token;
@@ -16,7 +17,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigErrors, Flags, Sources, Warning};
+use crate::{
+    app::DATABASE_FILE,
+    config::{self, Config, ConfigErrors, Flags, Sources, Warning},
+};
 
 /// Something failed.
 const FAILURE: u8 = 1;
@@ -37,21 +41,25 @@ enum Command {
     ///
     /// On an empty folder this needs no configuration: it listens on 127.0.0.1:3000 and makes a
     /// database and keys in ./data.
-    #[command(after_long_help = keys())]
+    #[command(after_long_help = key_list())]
     Serve(serve::Serve),
     /// Manage accounts
     #[command(subcommand, arg_required_else_help = true)]
     User(user::User),
+    /// List, rotate and revoke the keys that sign, and replace the master key
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(keys::Keys),
     /// Make, read and check access tokens
     #[command(subcommand, arg_required_else_help = true)]
     Token(token::Token),
 }
 
-fn keys() -> String {
+fn key_list() -> String {
     format!(
         "Keys of countersign.toml, with their defaults:\n{}\n\
          Every key is also a variable: token.access_ttl is COUNTERSIGN_TOKEN__ACCESS_TTL. For\n\
-         master_key, token.secret and database.url, COUNTERSIGN_…_FILE names a file with the value.\n\
+         master_key, token.secret, token.private_key and database.url, COUNTERSIGN_…_FILE names a file\n\
+         with the value.\n\
          A flag wins over a variable, a variable over the file.",
         config::keys_help()
     )
@@ -71,6 +79,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::User(user) => user.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Token(token) => token.run(),
     };
     match result {
@@ -89,6 +98,20 @@ pub fn main() -> ExitCode {
 /// The configuration that the process was started with.
 fn load(flags: Flags) -> Result<(Config, Vec<Warning>), ConfigErrors> {
     Config::load(&Sources::of_process(flags))
+}
+
+/// Whether there is a database to open. Where there is none, none is made: a command that looks at or
+/// changes what is there has nothing to do with a new one.
+fn must_have_database(config: &Config) -> anyhow::Result<()> {
+    let file = config.data_dir.join(DATABASE_FILE);
+    if config.database_url.is_none() && !file.exists() {
+        anyhow::bail!(
+            "there is no database at {}: run this where the server runs, or name its folder with \
+             --data-dir",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 /// An error and its causes, a line each.

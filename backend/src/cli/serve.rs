@@ -75,7 +75,9 @@ async fn serve(config: &Config, warnings: &[Warning]) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signals = Signals::new().context("signals cannot be received")?;
     tokio::spawn(signals.stop(shutdown.clone()));
+    app.keys.turn_to_algorithm().await?;
     app.keep_swept();
+    app.keep_keys();
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
     banner::show(config, &app, address, metrics_address);
 

@@ -11,10 +11,10 @@ use clap::{Args, Subcommand};
 use countersign_types::Email;
 use serde_json::{Map, Value};
 
-use super::{Failure, load, say};
+use super::{Failure, load, must_have_database, say};
 use crate::{
     accounts,
-    app::{App, DATABASE_FILE},
+    app::App,
     clock::SystemClock,
     config::{Config, Flags},
     guard::{Ask, GuardError},
@@ -194,14 +194,7 @@ async fn verify_token(config: &Config, token: &str) -> anyhow::Result<String> {
 /// Opens what the server uses. Where there is nothing yet, nothing is made: a new key would accept
 /// no token there is.
 async fn open(config: &Config) -> anyhow::Result<App> {
-    let file = config.data_dir.join(DATABASE_FILE);
-    if config.database_url.is_none() && !file.exists() {
-        bail!(
-            "there is no database at {}: run this where the server runs, or name its folder with \
-             --data-dir",
-            file.display()
-        );
-    }
+    must_have_database(config)?;
     let port = config.server.listen.port();
     Ok(App::open(config, Arc::new(SystemClock::new()), port).await?)
 }

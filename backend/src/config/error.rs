@@ -1,8 +1,9 @@
 //! What is wrong with a configuration, in words that name the place and the way out.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{PublicUrl, sources::Origin};
+use crate::token::{JwksError, KeyError};
 
 /// Everything that is wrong, at once, so that nobody mends a file line by line.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +124,82 @@ pub enum ConfigError {
     )]
     SecretKnown {
         /// Where it is.
+        origin: Origin,
+    },
+    /// A private key that signs nothing.
+    #[error(
+        "`token.private_key` is set, but {algorithm} signs with `token.secret`\n  \
+         remove it, or set `token.algorithm` to what the key is for{origin}"
+    )]
+    PrivateKeyUnused {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Where the key is.
+        origin: Origin,
+    },
+    /// A private key that is none, or not one for the algorithm.
+    #[error(
+        "`token.private_key` cannot be used for {algorithm} (`token.algorithm`): {cause}{origin}"
+    )]
+    PrivateKeyRefused {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// What is wrong.
+        cause: KeyError,
+        /// Where the key is.
+        origin: Origin,
+    },
+    /// Public keys beside a secret.
+    #[error(
+        "`token.verification_keys` are public keys, but {algorithm} signs with a secret: the two do \
+         not go together\n  \
+         remove them, or set `token.algorithm` to one with a public key, such as ES256{origin}"
+    )]
+    VerificationKeysMixed {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Who named the file.
+        origin: Origin,
+    },
+    /// A file of public keys with something wrong in it.
+    #[error("`token.verification_keys`: {} cannot be used: {cause}{origin}", path.display())]
+    VerificationKeysRefused {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: JwksError,
+        /// Who named it.
+        origin: Origin,
+    },
+    /// A key would have to sign before everybody knows it.
+    #[error(
+        "`keys.rotate_every` is {} s, but a key is published for {} s before it signs\n  \
+         set it to twice `keys.pending_for` at least{origin}",
+        every.as_secs(), pending_for.as_secs()
+    )]
+    RotationTooFast {
+        /// How long a key is to sign.
+        every: Duration,
+        /// How long it is published before.
+        pending_for: Duration,
+        /// Who chose it.
+        origin: Origin,
+    },
+    /// More keys at once than a service would want to read.
+    #[error(
+        "`keys.rotate_every` is {} s, and every key verifies for {} s after it signed: that would be \
+         more than {limit} keys at a time\n  \
+         set it to {} s at least, or `token.access_ttl` to less{origin}",
+        every.as_secs(), verifies_for.as_secs(), verifies_for.as_secs().div_ceil(u64::from(*limit))
+    )]
+    TooManyKeys {
+        /// How long a key is to sign.
+        every: Duration,
+        /// How long it verifies afterwards.
+        verifies_for: Duration,
+        /// How many keys there may be.
+        limit: u32,
+        /// Who chose it.
         origin: Origin,
     },
     /// Development, open to others.

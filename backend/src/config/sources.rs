@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -121,6 +122,8 @@ enum Raw {
 #[derive(Default)]
 pub(super) struct Settings {
     given: HashMap<&'static str, Given>,
+    /// What relative names are looked up in.
+    folder: PathBuf,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<Warning>,
 }
@@ -128,7 +131,10 @@ pub(super) struct Settings {
 impl Settings {
     /// Gathers from the weakest source to the strongest.
     pub(super) fn gather(sources: &Sources) -> Self {
-        let mut settings = Self::default();
+        let mut settings = Self {
+            folder: sources.folder.clone(),
+            ..Self::default()
+        };
         settings.read_file(sources);
         settings.read_variables(sources);
         settings.read_flags(&sources.flags);
@@ -204,6 +210,28 @@ impl Settings {
         self.given
             .remove(name)
             .map_or(Origin::Default, |given| given.origin)
+    }
+
+    /// The text of a file that a value names, or as much of it as shows that it is too long.
+    pub(super) fn read_named(&mut self, name: &str, path: &str, limit: usize) -> Option<String> {
+        let path = self.folder.join(path);
+        let mut text = String::new();
+        let read = fs::File::open(&path).and_then(|file| {
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            file.take(limit.saturating_add(1)).read_to_string(&mut text)
+        });
+        match read {
+            Ok(_) => Some(text),
+            Err(cause) => {
+                let origin = self.take_origin(name);
+                self.errors.push(ConfigError::Unreadable {
+                    path,
+                    origin,
+                    cause,
+                });
+                None
+            }
+        }
     }
 
     /// Whether every value given so far was understood, so that rules about several make sense.

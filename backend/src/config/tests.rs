@@ -73,6 +73,9 @@ fn nothing_at_all_is_a_development_configuration() {
     assert_eq!(config.token.algorithm, Algorithm::Es256);
     assert_eq!(config.token.access_ttl, Duration::from_mins(15));
     assert_eq!(config.token.leeway, Duration::from_secs(10));
+    let ninety_days = Schedule::Every(Duration::from_hours(90 * 24));
+    assert_eq!(config.keys.rotate_every, ninety_days);
+    assert_eq!(config.keys.pending_for, Duration::from_mins(10));
     assert_eq!(config.session.idle_ttl, Duration::from_hours(30 * 24));
     assert_eq!(config.session.absolute_ttl, Duration::from_hours(180 * 24));
     assert_eq!(config.session.refresh_grace, Duration::from_secs(10));
@@ -134,6 +137,10 @@ fn file_can_say_everything() {
             profile = "flask-jwt-extended"
             profile_identity = "email"
 
+            [keys]
+            rotate_every = "off"
+            pending_for = "1h"
+
             [session]
             idle_ttl = "7d"
             absolute_ttl = "30d"
@@ -186,6 +193,8 @@ fn file_can_say_everything() {
             secret: Some(
                 Secret(***),
             ),
+            private_key: None,
+            verification_keys: [],
             issuer: Some(
                 "issuer",
             ),
@@ -223,6 +232,10 @@ fn file_can_say_everything() {
             include_email: false,
             profile: FlaskJwtExtended,
             identity: Email,
+        },
+        keys: Keys {
+            rotate_every: Off,
+            pending_for: 3600s,
         },
         session: SessionRules {
             idle_ttl: 604800s,
@@ -790,6 +803,102 @@ fn wider_hmac_needs_a_longer_secret() {
     }
 }
 
+const P256: &str = include_str!("../token/testdata/p256.pem");
+const RSA: &str = include_str!("../token/testdata/rsa2048.pem");
+
+#[test]
+fn private_key_that_is_given_signs() {
+    let operator = Operator::new()
+        .writes("key.pem", P256)
+        .sets("COUNTERSIGN_TOKEN__PRIVATE_KEY_FILE", "key.pem");
+    let key = operator.config().token.private_key.unwrap();
+    assert_eq!(key.algorithm(), Algorithm::Es256);
+
+    let jwk = include_str!("../token/testdata/rsa2048.jwk");
+    let operator = Operator::new()
+        .sets("COUNTERSIGN_TOKEN__ALGORITHM", "RS256")
+        .sets("COUNTERSIGN_TOKEN__PRIVATE_KEY", jwk);
+    let key = operator.config().token.private_key.unwrap();
+    assert_eq!(key.algorithm(), Algorithm::Rs256);
+}
+
+#[test]
+fn private_key_that_does_not_fit_names_the_algorithm_and_the_place() {
+    let with = |text: &str| Operator::new().sets("COUNTERSIGN_TOKEN__PRIVATE_KEY", text);
+
+    assert_snapshot!(with(RSA).errors(), @r"
+    `token.private_key` cannot be used for ES256 (`token.algorithm`): ES256 needs an EC key on P-256, and this is an RSA key
+     --> the variable COUNTERSIGN_TOKEN__PRIVATE_KEY
+    ");
+    assert_snapshot!(with("hello").errors(), @r"
+    `token.private_key` cannot be used for ES256 (`token.algorithm`): not a key in PEM: from `-----BEGIN … KEY-----` to `-----END … KEY-----`, both lines included
+     --> the variable COUNTERSIGN_TOKEN__PRIVATE_KEY
+    ");
+    let hmac = with(P256)
+        .sets("COUNTERSIGN_TOKEN__ALGORITHM", "HS256")
+        .sets("COUNTERSIGN_TOKEN__SECRET", SECRET);
+    assert_snapshot!(hmac.errors(), @r"
+    `token.private_key` is set, but HS256 signs with `token.secret`
+      remove it, or set `token.algorithm` to what the key is for
+     --> the variable COUNTERSIGN_TOKEN__PRIVATE_KEY
+    ");
+}
+
+#[test]
+fn keys_of_others_are_read_from_their_file() {
+    let public = VerifyingKey::from_pem(
+        Algorithm::EdDsa,
+        include_str!("../token/testdata/ed25519.pub.pem"),
+    )
+    .unwrap();
+    let jwks = serde_json::json!({ "keys": [public.jwk()] }).to_string();
+    let with = |text: &str| {
+        Operator::new()
+            .writes("jwks.json", text)
+            .sets("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "jwks.json")
+    };
+
+    let keys = with(&jwks).config().token.verification_keys;
+    assert_eq!(keys[0].kid(), public.kid());
+    assert_snapshot!(with("{}").errors(), @r#"
+    `token.verification_keys`: jwks.json cannot be used: not a JWK set (RFC 7517 §5): `{"keys":[…]}` is expected
+     --> the variable COUNTERSIGN_TOKEN__VERIFICATION_KEYS
+    "#);
+    let hmac = with(&jwks)
+        .sets("COUNTERSIGN_TOKEN__ALGORITHM", "HS256")
+        .sets("COUNTERSIGN_TOKEN__SECRET", SECRET);
+    assert_snapshot!(hmac.errors(), @r"
+    `token.verification_keys` are public keys, but HS256 signs with a secret: the two do not go together
+      remove them, or set `token.algorithm` to one with a public key, such as ES256
+     --> the variable COUNTERSIGN_TOKEN__VERIFICATION_KEYS
+    ");
+    let missing = Operator::new().sets("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "none.json");
+    assert_snapshot!(missing.errors(), @r"
+    cannot read none.json: No such file or directory (os error 2)
+     --> the variable COUNTERSIGN_TOKEN__VERIFICATION_KEYS
+    ");
+}
+
+#[test]
+fn rotation_leaves_time_to_publish_and_keeps_few_keys() {
+    let with = |every: &str| Operator::new().sets("COUNTERSIGN_KEYS__ROTATE_EVERY", every);
+
+    assert_snapshot!(with("19m").errors(), @r"
+    `keys.rotate_every` is 1140 s, but a key is published for 600 s before it signs
+      set it to twice `keys.pending_for` at least
+     --> the variable COUNTERSIGN_KEYS__ROTATE_EVERY
+    ");
+    let many = with("20m").sets("COUNTERSIGN_TOKEN__ACCESS_TTL", "7d");
+    assert_snapshot!(many.errors(), @r"
+    `keys.rotate_every` is 1200 s, and every key verifies for 605411 s after it signed: that would be more than 20 keys at a time
+      set it to 30271 s at least, or `token.access_ttl` to less
+     --> the variable COUNTERSIGN_KEYS__ROTATE_EVERY
+    ");
+    with("20m").config();
+    let off = with("off").sets("COUNTERSIGN_TOKEN__ACCESS_TTL", "30d");
+    assert_eq!(off.config().keys.rotate_every, Schedule::Off);
+}
+
 #[test]
 fn address_that_others_reach_needs_a_public_url() {
     for listen in [
@@ -929,6 +1038,8 @@ fn help_lists_every_key() {
     server.trusted_proxies  proxies whose X-Forwarded-For is believed [[]]
     token.algorithm         what signs [ES256]
     token.secret            the key of HS256, HS384 and HS512 [none]
+    token.private_key       the key that signs, instead of keys of our own that rotate [made and kept in the database]
+    token.verification_keys a file with public keys that verify too, such as those of a system before this one [none]
     token.issuer            `iss` of every token [public_url, else http://127.0.0.1:PORT]
     token.audience          `aud` of every token [public_url, else http://127.0.0.1:PORT]
     token.access_ttl        how long an access token lives [15m]
@@ -940,6 +1051,8 @@ fn help_lists_every_key() {
     token.include_email     whether tokens name the account's address [true]
     token.profile           what tokens look like [rfc9068]
     token.profile_identity  what names the account in `sub` [id]
+    keys.rotate_every       how long a key signs before the next one does; `off` leaves it to `keys rotate` [90d]
+    keys.pending_for        how long a key is published before it signs; services may cache it half as long [10m]
     session.idle_ttl        how long a session lives without being refreshed [30d]
     session.absolute_ttl    how long a session lives at all [180d]
     session.refresh_grace   how long a repeat of a refresh gets the same answer [10s]

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use zeroize::Zeroizing;
 
-use crate::{accounts::Registration, sessions::Identity};
+use crate::{accounts::Registration, keys::Schedule, sessions::Identity};
 
 /// Text that must not leak: redacted in `Debug`, without `Display`, overwritten when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,6 +122,17 @@ const MAX_SESSION_TTL: Duration = Duration::from_hours(3650 * 24);
 
 pub(super) fn session_ttl(text: &str) -> Option<Duration> {
     duration(text).filter(|ttl| (Duration::from_secs(1)..=MAX_SESSION_TTL).contains(ttl))
+}
+
+pub(super) fn rotate_every(text: &str) -> Option<Schedule> {
+    if text == "off" {
+        return Some(Schedule::Off);
+    }
+    session_ttl(text).map(Schedule::Every)
+}
+
+pub(super) fn pending_for(text: &str) -> Option<Duration> {
+    access_ttl(text)
 }
 
 /// More than a minute is no repeat any more, but a second use.

@@ -31,7 +31,7 @@ async fn healthz() -> impl IntoResponse {
     NoStore(Health { status: "ok" })
 }
 
-/// Says whether requests can be served: the database answers.
+/// Says whether requests can be served: the database answers, and there is a key to sign with.
 #[utoipa::path(
     get,
     path = routes::READYZ,

@@ -18,9 +18,13 @@ pub enum NotReady {
     /// The database did not answer in time.
     #[error("the database does not answer")]
     Slow,
+    /// There is no key to sign with: it was replaced, and the new one cannot be opened.
+    #[error("there is no key to sign with")]
+    NoKey,
 }
 
-/// Whether the database answers. Migrations are done and a key is there once the process listens.
+/// Whether the database answers and there is a key to sign with. Migrations are done once the process
+/// listens.
 ///
 /// # Errors
 ///
@@ -29,5 +33,8 @@ pub async fn ready(app: &App) -> Result<(), NotReady> {
     tokio::time::timeout(PATIENCE, app.db.ping())
         .await
         .map_err(|_| NotReady::Slow)??;
-    Ok(())
+    match app.keys.current() {
+        Some(_) => Ok(()),
+        None => Err(NotReady::NoKey),
+    }
 }

@@ -1,8 +1,13 @@
 //! HTTP of keys.
 
-use axum::{Json, extract::State, response::IntoResponse};
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_types::routes;
-use http::header;
+use http::{HeaderMap, StatusCode, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
@@ -14,26 +19,48 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 /// Gives the public keys that verify our access tokens (RFC 7517).
 ///
 /// There are none where a shared secret signs (HS256, HS384, HS512).
+///
+/// The next key is among them before it signs, for longer than `max-age`: who keeps to that never meets
+/// a token of a key it does not know.
 #[utoipa::path(
     get,
     path = routes::JWKS,
     tag = "keys",
-    responses((
-        status = 200,
-        description = "A JWK set",
-        body = Object,
-        example = json!({ "keys": [{
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
-            "kid": "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
-            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
-            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
-        }] }),
-    )),
+    responses(
+        (
+            status = 200,
+            description = "A JWK set",
+            body = Object,
+            example = json!({ "keys": [{
+                "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+                "kid": "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
+                "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+                "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+            }] }),
+        ),
+        (status = 304, description = "It is the one that `If-None-Match` names"),
+    ),
 )]
-async fn jwks(State(app): State<App>) -> impl IntoResponse {
-    // Short, so that a new key is known before it signs.
-    (
-        [(header::CACHE_CONTROL, "public, max-age=300")],
-        Json(app.verifier.keys().known().jwks()),
-    )
+async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
+    let body = serde_json::to_string(&app.keys.verifying().load().jwks())
+        .expect("public keys are texts, which have a JSON");
+    let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, body.as_bytes()));
+    let etag = format!("\"{hash}\"");
+    let is_known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag);
+    let max_age = app.keys.max_age().as_secs();
+    let caching = [
+        (header::CACHE_CONTROL, format!("public, max-age={max_age}")),
+        (header::ETAG, etag),
+    ];
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (caching, json, body).into_response()
 }

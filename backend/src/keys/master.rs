@@ -1,11 +1,28 @@
-//! The master key: what everything sealed in the database depends on.
+//! The master key: what everything sealed in the database depends on, and its file.
+//!
+//! When it is replaced (`StoredKeys::rewrap`) the new one is in `master.key.new` before the database is
+//! sealed with it, and becomes `master.key` after. Whatever is there after a crash, one of the two
+//! files opens the database, and [`Master::find`] takes that one.
 
-use std::fmt;
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use zeroize::Zeroizing;
 
-use crate::seal::SealingKey;
+use super::{KeysError, store::StoredKey};
+use crate::{rng, seal::SealingKey};
+
+/// The master key's file name in the data folder.
+pub const MASTER_KEY_FILE: &str = "master.key";
 
 /// 32 secret bytes that everything sealed in the database depends on.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +33,34 @@ impl MasterKey {
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text).ok()?);
         Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    /// A new one.
+    pub(super) fn generate() -> Self {
+        Self(Zeroizing::new(rng::bytes()))
+    }
+
+    /// The one in a file that nobody else may read; `None` where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`] says what is wrong with the file.
+    pub fn read(path: &Path) -> Result<Option<Self>, KeysError> {
+        read_master_key(path)
+    }
+
+    fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(STANDARD.encode(self.0.as_slice()));
+        text.push('\n');
+        text
+    }
+
+    /// Whether it opens every key that is there.
+    pub(super) fn opens(&self, stored: &[StoredKey]) -> bool {
+        stored
+            .iter()
+            .filter(|key| !key.is_removed())
+            .all(|key| self.open(&key.kid, &key.sealed).is_some())
     }
 
     /// Seals a private key. Its name is bound in, so that a row cannot be passed off as another.
@@ -39,6 +84,200 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+/// The master key of a process: a configured one, or that of the file in the data folder.
+#[derive(Debug)]
+pub(super) struct Master {
+    configured: Option<MasterKey>,
+    path: PathBuf,
+    /// The one that fitted last.
+    fitted: Mutex<Option<MasterKey>>,
+}
+
+impl Master {
+    pub(super) fn new(configured: Option<MasterKey>, folder: &Path) -> Self {
+        Self {
+            configured,
+            path: folder.join(MASTER_KEY_FILE),
+            fitted: Mutex::default(),
+        }
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        self.configured.is_some()
+    }
+
+    /// The one that opens the keys that are there; where there are none, the one there is, or a new
+    /// one. The files are read again where the last one does not fit: it may have been replaced
+    /// beside this process.
+    pub(super) fn find(&self, stored: &[StoredKey]) -> Result<MasterKey, KeysError> {
+        let fitted = || self.fitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.configured.clone().or_else(|| fitted().clone());
+        if let Some(known) = known.filter(|known| known.opens(stored)) {
+            return Ok(known);
+        }
+        if self.configured.is_some() {
+            return Err(KeysError::WrongMasterKey);
+        }
+        let files = [
+            read_master_key(&self.path)?,
+            read_master_key(&self.new_path())?,
+        ];
+        let is_there = files.iter().any(Option::is_some);
+        let found = match files.into_iter().flatten().find(|key| key.opens(stored)) {
+            Some(found) => found,
+            None if is_there => return Err(KeysError::WrongMasterKey),
+            None if stored.iter().any(|key| !key.is_removed()) => {
+                let path = self.path.clone();
+                return Err(KeysError::MasterKeyMissing { path });
+            }
+            None => create_master_key(&self.path, &MasterKey::generate())?,
+        };
+        *fitted() = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Where the next one is until the database is sealed with it.
+    fn new_path(&self) -> PathBuf {
+        self.path.with_extension("key.new")
+    }
+
+    /// Where the last one stays.
+    pub(super) fn old_path(&self) -> PathBuf {
+        self.path.with_extension("key.old")
+    }
+
+    /// Puts the next one beside the file: `wanted`, or one that was put there before and never used,
+    /// or a new one.
+    pub(super) fn prepare(&self, wanted: Option<MasterKey>) -> Result<MasterKey, KeysError> {
+        let path = self.new_path();
+        if let Some(wanted) = wanted {
+            remove(&path).map_err(|source| file_error(&path, source))?;
+            let made = create_master_key(&path, &wanted)?;
+            // Another process put its own there in between.
+            return if made == wanted {
+                Ok(made)
+            } else {
+                Err(KeysError::WrongMasterKey)
+            };
+        }
+        create_master_key(&path, &MasterKey::generate())
+    }
+
+    /// Makes the next one the one that is read first, and keeps the last one. To be called once the
+    /// database is sealed with it; whether this is done or not, the next start finds the right one.
+    pub(super) fn replace(&self, old: &MasterKey, new: &MasterKey) -> Result<(), KeysError> {
+        let failed = |source| file_error(&self.path, source);
+        if read_master_key(&self.path)?.as_ref() == Some(old) {
+            let kept = self.old_path();
+            remove(&kept).map_err(|source| file_error(&kept, source))?;
+            fs::hard_link(&self.path, &kept).map_err(|source| file_error(&kept, source))?;
+        }
+        match fs::rename(self.new_path(), &self.path) {
+            // Somebody else was here, and did the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.map_err(failed)?,
+        }
+        sync_folder(&self.path).map_err(failed)?;
+        *self.fitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
+        Ok(())
+    }
+
+    /// Finishes what a crash left: the database is sealed with the one in `master.key.new`.
+    pub(super) fn finish(&self, fitting: &MasterKey) -> Result<(), KeysError> {
+        if self.configured.is_some() {
+            return Ok(());
+        }
+        let new = self.new_path();
+        if read_master_key(&new)?.as_ref() != Some(fitting) {
+            return Ok(());
+        }
+        let first = read_master_key(&self.path)?;
+        if first.as_ref() == Some(fitting) {
+            return remove(&new).map_err(|source| file_error(&new, source));
+        }
+        self.replace(first.as_ref().unwrap_or(fitting), fitting)
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn file_error(path: &Path, source: io::Error) -> KeysError {
+    KeysError::MasterKeyFile {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes the names in a file's folder durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn read_master_key(path: &Path) -> Result<Option<MasterKey>, KeysError> {
+    let failed = |source| KeysError::MasterKeyFile {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(failed)?,
+    };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::MasterKeyExposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    MasterKey::from_base64(text.trim())
+        .map(Some)
+        .ok_or_else(|| KeysError::MasterKeyMalformed {
+            path: path.to_owned(),
+        })
+}
+
+/// Makes the file so that a crash leaves either no file or a whole one, and two starts at once
+/// agree: written beside, flushed, and linked to its name, which fails where the name is taken.
+fn create_master_key(path: &Path, key: &MasterKey) -> Result<MasterKey, KeysError> {
+    let failed = |source| KeysError::MasterKeyFile {
+        path: path.to_owned(),
+        source,
+    };
+    let text = key.to_text();
+    // A random name: a process id comes again, in a container even at every start.
+    let beside = path.with_extension(URL_SAFE_NO_PAD.encode(rng::bytes::<12>()));
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    let written = write().and_then(|()| match fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    // Whatever happened, the file beside has served; that it may already be gone is no matter.
+    drop(fs::remove_file(&beside));
+    written.map_err(failed)?;
+    sync_folder(path).map_err(failed)?;
+    read_master_key(path)?.ok_or_else(|| KeysError::MasterKeyMissing {
+        path: path.to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +298,57 @@ mod tests {
         let master = MasterKey::from_base64(&STANDARD.encode([1; 32])).unwrap();
 
         assert_eq!(format!("{master:?}"), "MasterKey(***)");
+    }
+
+    #[test]
+    fn master_key_file_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+
+        let first = create_master_key(&path, &MasterKey::generate()).unwrap();
+        let second = create_master_key(&path, &MasterKey::generate()).unwrap();
+
+        let sealed = first.seal("kid", b"private");
+        assert_eq!(second.open("kid", &sealed).unwrap().as_slice(), b"private");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn master_key_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+        create_master_key(&path, &MasterKey::generate()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+
+        let refused = read_master_key(&path).unwrap_err();
+
+        assert!(
+            refused.to_string().contains("(mode 644): chmod 600"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn damaged_master_key_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+        for text in [
+            "",
+            "short",
+            "!!!!",
+            &STANDARD.encode([1; 31]),
+            &STANDARD.encode([1; 33]),
+        ] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+
+            let refused = read_master_key(&path).unwrap_err();
+
+            assert!(
+                matches!(refused, KeysError::MasterKeyMalformed { .. }),
+                "{text:?}"
+            );
+        }
     }
 }

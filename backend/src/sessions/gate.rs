@@ -18,6 +18,7 @@ use crate::{
     accounts::{self, Standing},
     app::Parts,
     guard::{Accept, Accepted, Ask, GuardError},
+    keys::KeysError,
     metrics::TokenCheck,
     store::{AccountId, SessionId, StoreError, Timestamp},
     token::{Finding, Profile, Rejection, Verified},
@@ -183,6 +184,12 @@ impl From<GateError> for GuardError {
     }
 }
 
+impl From<KeysError> for GuardError {
+    fn from(error: KeysError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
 /// An access token that is genuine, holds now, and whose session or account lives: the only way in
 /// for any token. [`Ask::TokenAlone`] does not ask for the latter.
 ///
@@ -190,7 +197,14 @@ impl From<GateError> for GuardError {
 ///
 /// [`GuardError`] says why not.
 pub async fn accept(app: &Parts, token: &str, ask: Ask) -> Result<Verified, GuardError> {
-    let token = app.verifier.verify(token, app.clock.now().as_secs())?;
+    let now = app.clock.now().as_secs();
+    let token = match app.verifier.verify(token, now) {
+        // Another instance may have made the key a moment ago.
+        Err(Rejection::UnknownKey) if app.keys.learn(token).await? => {
+            app.verifier.verify(token, now)?
+        }
+        verified => verified?,
+    };
     let standing = match (app.identity, token.sid()) {
         // What names the account is its id, so nothing needs to be looked up for it.
         (Identity::Id, Some(_)) => None,

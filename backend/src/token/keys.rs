@@ -32,6 +32,77 @@ pub enum KeyError {
     /// A key that anybody can break, or that is known to be badly made.
     #[error("the key is too weak")]
     Weak,
+    /// An RSA key that can be broken (RFC 7518 §3.3).
+    #[error(
+        "the RSA key has {bits} bits, and at least 2048 are needed: make one with \
+         `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`"
+    )]
+    RsaTooShort {
+        /// Bits it has.
+        bits: usize,
+    },
+    /// There is no key at all.
+    #[error("there is no key: it is empty")]
+    Empty,
+    /// Longer than any key.
+    #[error("this is too long for a key: more than 16 KiB")]
+    TooLong,
+    /// No PEM, or none of its blocks is one.
+    #[error(
+        "not a key in PEM: from `-----BEGIN … KEY-----` to `-----END … KEY-----`, both lines included"
+    )]
+    NotPem,
+    /// PEM of something else.
+    #[error(
+        "this PEM is none that is understood: `openssl pkey -in FILE` writes a private key as it is \
+         needed, `ssh-keygen -p -m PKCS8` turns one of OpenSSH into that"
+    )]
+    UnknownPem,
+    /// More than one key: which of them is meant, nobody knows.
+    #[error("there is more than one key or certificate: leave the one key")]
+    SeveralKeys,
+    /// A private key under a passphrase.
+    #[error("the key is encrypted: `openssl pkey -in FILE` writes it without its passphrase")]
+    Encrypted,
+    /// A certificate, which says more than a key and until when.
+    #[error("this is a certificate: `openssl x509 -pubkey -noout -in FILE` writes its public key")]
+    Certificate,
+    /// A public key where a private one is needed.
+    #[error("this is a public key, and only the private one signs")]
+    PublicGiven,
+    /// A private key where others are to read it.
+    #[error(
+        "this is a private key: give the public one alone, as `openssl pkey -pubout -in FILE` writes \
+         it, and replace this one if others have seen it"
+    )]
+    PrivateGiven,
+    /// No JWK, or members of it are missing.
+    #[error("not a key as JWK (RFC 7517): its JSON is malformed, or a member is missing")]
+    NotJwk,
+    /// An RSA key that does not say which algorithm it is for.
+    #[error("an RSA key needs an `alg`, such as `\"alg\":\"RS256\"`: ask its owner which one")]
+    AlgorithmMissing,
+    /// A set where one key is asked for.
+    #[error("this is a set of keys: give one of its keys alone")]
+    SetGiven,
+    /// A key of one kind for an algorithm that needs another.
+    #[error("{algorithm} needs {needs}, and this is {found}")]
+    WrongKind {
+        /// The algorithm that is wanted.
+        algorithm: &'static str,
+        /// What it needs.
+        needs: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A key that says itself what it is for.
+    #[error("the key is for {found} by its `alg`, and {algorithm} is wanted")]
+    WrongAlgorithm {
+        /// The algorithm that is wanted.
+        algorithm: &'static str,
+        /// What the key says.
+        found: &'static str,
+    },
     /// Two keys of one name: which of them a token means, nobody knows.
     #[error("two keys have the same `kid`")]
     RepeatedName,

@@ -6,8 +6,10 @@
 mod algorithm;
 mod claims;
 mod explain;
+mod import;
 mod jws;
 mod keys;
+mod pem;
 mod profile;
 mod sign;
 mod sources;
@@ -24,6 +26,7 @@ pub use self::{
     algorithm::Algorithm,
     claims::{AnyClaims, Audience, Claims, NoCustomClaims, Scope, TokenClaims, Verified},
     explain::{Finding, Unverified},
+    import::{JwksError, MAX_JWKS_BYTES},
     keys::{KeyError, PrivateKey, SigningKey},
     profile::{Profile, UnknownProfile},
     sign::{Grant, SignError, Signer, Subject},

@@ -11,7 +11,7 @@ use jsonwebtoken::{
     },
 };
 
-use super::{Algorithm, KeyError, keys::check_secret};
+use super::{Algorithm, KeyError, keys::check_secret, pem::without_zeros};
 
 /// A key that verifies. Bound to one algorithm: a token can agree with it and choose nothing. Cheap
 /// to clone.
@@ -70,12 +70,16 @@ impl VerifyingKey {
             None => thumbprint(jwk)?,
         };
         let key = DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Malformed)?;
-        let is_secret = algorithm.is_symmetric();
+        // What the key did not say itself is said when it is published.
+        let mut published = jwk.clone();
+        published.common.key_id = Some(kid.clone());
+        published.common.public_key_use = Some(PublicKeyUse::Signature);
+        published.common.key_algorithm = Some(algorithm.to_jwk());
         Ok(Self(Arc::new(Held {
             kid,
             algorithm,
             key,
-            jwk: (!is_secret).then(|| jwk.clone()),
+            jwk: (!algorithm.is_symmetric()).then_some(published),
         })))
     }
 
@@ -185,22 +189,32 @@ fn check_strength(algorithm: Algorithm, key: &AlgorithmParameters) -> Result<(),
     match key {
         AlgorithmParameters::OctetKey(oct) => check_secret(algorithm, &decode(&oct.value)?),
         AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => {
-            // RFC 7518 §3.3: 2048 bits at least. An exponent of one signs whatever is signed.
-            const BYTES: usize = 2048 / 8;
-
+            // An exponent of one signs whatever is signed.
             let modulus = decode(n)?;
-            let start = modulus.iter().position(|byte| *byte != 0);
-            let modulus = &modulus[start.unwrap_or(modulus.len())..];
+            let modulus = without_zeros(&modulus);
+            check_length(modulus)?;
             let exponent = decode(e)?;
             let is_one = exponent.iter().rev().skip(1).all(|byte| *byte == 0)
                 && exponent.last().is_none_or(|byte| *byte <= 1);
-            if modulus.len() < BYTES || is_one || has_roca_fingerprint(modulus) {
+            if is_one || has_roca_fingerprint(modulus) {
                 return Err(KeyError::Weak);
             }
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a modulus without leading zeros is long enough (RFC 7518 §3.3). The highest bits may be
+/// zero, so what counts is its bytes.
+pub(super) fn check_length(modulus: &[u8]) -> Result<(), KeyError> {
+    const BYTES: usize = 2048 / 8;
+
+    if modulus.len() < BYTES {
+        let bits = modulus.len() * 8;
+        return Err(KeyError::RsaTooShort { bits });
+    }
+    Ok(())
 }
 
 /// CVE-2017-15361: a family of smart cards made moduli that are powers of 65537 modulo every small

@@ -22,6 +22,7 @@ mod examples;
 mod flask;
 mod gate;
 mod grants;
+mod keys;
 mod lineage;
 mod locations;
 mod logout;

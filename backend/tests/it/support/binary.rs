@@ -93,6 +93,10 @@ impl Binary {
         Answer::attempt(request).await
     }
 
+    pub(crate) async fn get(&self, path: &str) -> Option<Answer> {
+        Answer::attempt(self.client.get(format!("{}{path}", self.origin))).await
+    }
+
     pub(crate) async fn get_as(&self, path: &str, token: &str) -> Option<Answer> {
         Answer::attempt(
             self.client

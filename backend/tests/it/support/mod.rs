@@ -4,7 +4,12 @@ mod answer;
 mod binary;
 mod database;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use countersign::{
     App,
@@ -162,6 +167,11 @@ impl TestApp {
         self.app.db.close().await;
     }
 
+    /// A file of its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -269,6 +279,8 @@ async fn listen(
     let app = App::open(&config, Arc::new(clock.clone()), address.port())
         .await
         .unwrap();
+    // As every start does.
+    app.keys.turn_to_algorithm().await.unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn({
         let (service, stop) = (app.standalone(), stop.clone());
