@@ -1,4 +1,5 @@
-"""A Flask application that accepts the access tokens of a Countersign, by flask-jwt-extended.
+"""A Flask application that accepts the access tokens of a Countersign, by flask-jwt-extended, and a
+Countersign those of the application.
 
 Beside a `countersign serve` on port 3000, which signs by ES256 unless it was told otherwise:
 
@@ -6,8 +7,15 @@ Beside a `countersign serve` on port 3000, which signs by ES256 unless it was to
     JWT_ALGORITHM=ES256 COUNTERSIGN=http://127.0.0.1:3000 python app.py
     curl http://127.0.0.1:4003/notes -H "Authorization: Bearer $TOKEN"
 
-One that signs people in itself, with `users`, issues tokens that a Rust service accepts by
-`countersign::token::Verifier::flask`.
+With one secret for both sides each accepts what the other issues, so that an application can move
+over route by route:
+
+    export COUNTERSIGN_TOKEN__ALGORITHM=HS256 COUNTERSIGN_TOKEN__SECRET="$(openssl rand -base64 48)"
+    COUNTERSIGN_TOKEN__PROFILE=flask-jwt-extended countersign serve
+    JWT_SECRET_KEY="$COUNTERSIGN_TOKEN__SECRET" python app.py
+
+With `users` the application goes on signing people in itself. A Rust service accepts what it issues
+by `countersign::token::Verifier::flask`.
 """
 
 import os
@@ -108,5 +116,7 @@ def accept(app, manager, issuer, audience):
 if __name__ == "__main__":
     names = ["JWT_ALGORITHM", "JWT_SECRET_KEY"]
     settings = {name: os.environ[name] for name in names if name in os.environ}
-    issuer = os.environ.get("COUNTERSIGN") or sys.exit("COUNTERSIGN must say whose tokens to accept")
+    issuer = os.environ.get("COUNTERSIGN")
+    if issuer is None and "JWT_SECRET_KEY" not in settings:
+        sys.exit("COUNTERSIGN must say whose tokens to accept, or JWT_SECRET_KEY be the secret of both")
     create_app(countersign=issuer, **settings).run("127.0.0.1", 4003)

@@ -55,7 +55,7 @@ def reader(algorithm, audience=None):
 def notes(address, token, method="GET"):
     """What the guarded address answers: its status and what it says."""
     status, body = ask(f"{address}/notes", token, method=method)
-    return status, next(iter(body.values()))
+    return status, next(iter(body.values())) if body else None
 
 
 for algorithm in ALGORITHMS:
@@ -178,22 +178,32 @@ def issuer(algorithm):
     return app, serve(app)
 
 
-def login(algorithm, **others):
+def login(address, **others):
     """What it answers to a sign-in."""
-    _, address = issuer(algorithm)
     return ask(f"{address}/login", body={"email": EMAIL, "password": PASSWORD} | others)
 
 
-def signed_in(algorithm):
+def signed_in_at(address):
     """The tokens of a sign-in."""
-    status, body = login(algorithm)
+    status, body = login(address)
     assert status == 200, (status, body)
     return body
+
+
+def signed_in(algorithm):
+    """The same at the application of an algorithm."""
+    _, address = issuer(algorithm)
+    return signed_in_at(address)
 
 
 def minted(algorithm, identity=ACCOUNT, **others):
     """A token of flask-jwt-extended that no address of the example gives."""
     app, _ = issuer(algorithm)
+    return minted_by(app, identity, **others)
+
+
+def minted_by(app, identity, **others):
+    """The same of any application."""
     with app.app_context():
         return create_access_token(identity, **others)
 
@@ -212,10 +222,10 @@ def verdict(algorithm, token):
 
 @test("flask signs in by the right password alone")
 def _():
-    assert login("HS256")[0] == 200
-    for others in ({"password": "wrong"}, {"email": "eve@example.com"}, {"password": None}, {"email": 1}):
-        assert login("HS256", **others)[0] == 401, others
     _, address = issuer("HS256")
+    assert login(address)[0] == 200
+    for others in ({"password": "wrong"}, {"email": "eve@example.com"}, {"password": None}, {"email": 1}):
+        assert login(address, **others)[0] == 401, others
     assert ask(f"{address}/login", body=["no object"])[0] == 400
 
 
@@ -271,6 +281,96 @@ def _():
         ("no account's id", {"identity": EMAIL}),
     ]:
         assert verdict("ES256", minted("ES256", **others)) == (401, "token_invalid"), what
+
+
+# A running Countersign and a running Flask application with one key, so that routes can move over.
+
+
+def sharing(algorithm, **settings):
+    """Starts both. The account of the token that Countersign issued is the user of Flask."""
+    held = key_settings(algorithm)
+    if "JWT_PRIVATE_KEY" in held:
+        settings["TOKEN__PRIVATE_KEY"] = held["JWT_PRIVATE_KEY"]
+    server = Countersign(algorithm, TOKEN__PROFILE="flask-jwt-extended", **settings)
+    token = server.sign_up()
+    users = {EMAIL: (server.account(token), generate_password_hash(PASSWORD))}
+    app = create_app(users, JWT_ALGORITHM=algorithm, **held)
+    return server, token, app, serve(app)
+
+
+shared = functools.cache(sharing)
+
+
+for algorithm in ALGORITHMS:
+
+    @test(f"with one {algorithm} key flask accepts what countersign issues")
+    def _(algorithm=algorithm):
+        server, token, _, address = shared(algorithm)
+
+        assert notes(address, token) == (200, f"the notes of {server.account(token)}")
+        assert notes(address, tampered(token)) == (422, "Signature verification failed")
+
+    @test(f"with one {algorithm} key countersign accepts what flask issues")
+    def _(algorithm=algorithm):
+        server, ours, _, address = shared(algorithm)
+        token = signed_in_at(address)["access_token"]
+
+        # Flask's token names no address, so both greetings are the account's.
+        assert ask(f"{server.origin}/protected", token) == ask(f"{server.origin}/protected", ours)
+        assert ask(f"{server.origin}/protected", token)[0] == 200
+        status, body = ask(f"{server.origin}/protected", tampered(token))
+        assert (status, body["code"]) == (401, "token_invalid")
+
+    @test(f"with one {algorithm} key countersign takes no refresh token of flask")
+    def _(algorithm=algorithm):
+        server, _, _, address = shared(algorithm)
+        token = signed_in_at(address)["refresh_token"]
+
+        status, body = ask(f"{server.origin}/protected", token)
+        assert (status, body["code"]) == (401, "token_invalid")
+        status, body = ask(f"{server.origin}/auth/refresh", body={"refresh_token": token})
+        assert (status, body["code"]) == (401, "refresh_token_invalid")
+
+
+@test("flask takes a token of countersign for a fresh one as long as countersign says")
+def _():
+    _, token, _, address = sharing("HS256", TOKEN__FRESH_FOR="2s")
+    assert notes(address, token, "DELETE") == (204, None)
+
+    until("the token is no longer fresh", lambda: notes(address, token, "DELETE")[0] != 204)
+
+    assert notes(address, token, "DELETE") == (401, "Fresh token required")
+    assert notes(address, token)[0] == 200
+
+
+@test("countersign takes a token of flask for a fresh one only where flask says so")
+def _():
+    server, token, app, address = sharing("HS256")
+    stale = minted_by(app, server.account(token))
+
+    status, body = ask(f"{server.origin}/auth/me", stale, method="DELETE")
+    assert (status, body["code"]) == (403, "fresh_token_required")
+    fresh = signed_in_at(address)["access_token"]
+    assert ask(f"{server.origin}/auth/me", fresh, method="DELETE")[0] == 204
+
+
+@test("a token of flask ends when its account is signed out everywhere")
+def _():
+    server, ours, app, _ = sharing("HS256")
+    before = int(time.time()) - 5
+    token = minted_by(app, server.account(ours), additional_claims={"iat": before, "nbf": before})
+    assert ask(f"{server.origin}/protected", token)[0] == 200
+
+    assert ask(f"{server.origin}/auth/logout-all", ours, method="POST")[0] == 204
+
+    assert ask(f"{server.origin}/protected", token)[0] == 401
+
+
+@test("countersign refuses a token of flask for an account that it does not have")
+def _():
+    server, _, app, _ = shared("HS256")
+
+    assert ask(f"{server.origin}/protected", minted_by(app, str(uuid.uuid4())))[0] == 401
 
 
 run()
