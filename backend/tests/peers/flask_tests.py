@@ -343,17 +343,6 @@ def _():
     assert notes(address, token)[0] == 200
 
 
-@test("countersign takes a token of flask for a fresh one only where flask says so")
-def _():
-    server, token, app, address = sharing("HS256")
-    stale = minted_by(app, server.account(token))
-
-    status, body = ask(f"{server.origin}/auth/me", stale, method="DELETE")
-    assert (status, body["code"]) == (403, "fresh_token_required")
-    fresh = signed_in_at(address)["access_token"]
-    assert ask(f"{server.origin}/auth/me", fresh, method="DELETE")[0] == 204
-
-
 @test("a token of flask ends when its account is signed out everywhere")
 def _():
     server, ours, app, _ = sharing("HS256")

@@ -81,11 +81,19 @@ test("jose refuses an expired token of countersign", async () => {
 });
 
 test("jose accepts tokens from before and after a change of the algorithm", async () => {
-  const settings = { folder: newFolder(), TOKEN__ISSUER: ISSUER, TOKEN__AUDIENCE: AUDIENCE };
+  const settings = {
+    folder: newFolder(),
+    TOKEN__ISSUER: ISSUER,
+    TOKEN__AUDIENCE: AUDIENCE,
+    KEYS__PENDING_FOR: "1s",
+    LIMITS__SCALE: "1000",
+  };
   const old = await startCountersign("ES256", settings);
   const before = await old.signUp();
   await old.stop();
+  // Published at once, and what signs a second later.
   const server = await startCountersign("EdDSA", settings);
+  await until("the new key signs", async () => headerOf(await server.signUp()).alg === "EdDSA");
   const after = await server.signUp();
 
   const verify = verifier(ISSUER, {

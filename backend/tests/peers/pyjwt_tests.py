@@ -84,11 +84,13 @@ def _():
 @test("pyjwt accepts tokens from before and after a change of the algorithm")
 def _():
     folder = started.enter_context(tempfile.TemporaryDirectory(prefix="countersign-peers-"))
-    settings = {"TOKEN__ISSUER": ISSUER, "TOKEN__AUDIENCE": AUDIENCE}
+    settings = {"TOKEN__ISSUER": ISSUER, "TOKEN__AUDIENCE": AUDIENCE, "KEYS__PENDING_FOR": "1s", "LIMITS__SCALE": "1000"}
     server = Countersign("ES256", folder, **settings)
     before = server.sign_up()
     server.stop()
+    # Published at once, and what signs a second later.
     server = Countersign("EdDSA", folder, **settings)
+    until("the new key signs", lambda: header_of(server.sign_up())["alg"] == "EdDSA")
     after = server.sign_up()
 
     verify = verifier(
