@@ -7,7 +7,6 @@ mod error;
 mod excerpt;
 mod keys;
 mod public_url;
-mod secret;
 mod sources;
 mod values;
 
@@ -29,7 +28,10 @@ use crate::{
     guard::{AccessCookies, Location, Locations},
     keys::{KeyRules, MasterKey, Schedule},
     sessions::{Identity, SessionRules},
-    token::{Algorithm, MAX_JWKS_BYTES, PrivateKey, Profile, PublicKeys, SigningKey, VerifyingKey},
+    token::{
+        Algorithm, MAX_JWKS_BYTES, PrivateKey, Profile, PublicKeys, SigningKey, VerifyingKey,
+        is_known_secret,
+    },
 };
 
 /// How many keys there may be at a time.
@@ -291,7 +293,7 @@ impl Config {
                 algorithm,
                 origin: settings.take_origin("token.secret"),
             }),
-            (Some(secret), true) if secret::is_known(secret.expose()) => {
+            (Some(secret), true) if is_known_secret(secret.expose()) => {
                 Some(ConfigError::SecretKnown {
                     origin: settings.take_origin("token.secret"),
                 })

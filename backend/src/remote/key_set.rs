@@ -253,7 +253,10 @@ mod tests {
         let (used, left_out) = judged(&[weak, jwk(Algorithm::Es256)], ALL);
 
         assert_eq!((used, left_out.len()), (1, 1));
-        assert_eq!(left_out[0], (1, Why::Key(KeyError::Weak)));
+        assert_eq!(
+            left_out[0],
+            (1, Why::Key(KeyError::RsaTooShort { bits: 0 }))
+        );
         assert!(left_out[0].1.is_fault());
     }
 

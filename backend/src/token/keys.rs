@@ -18,7 +18,7 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Algorithm, VerifyingKey};
+use super::{Algorithm, VerifyingKey, known_secrets::is_known_secret};
 
 /// What is wrong with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,13 +113,19 @@ pub enum KeyError {
     #[error("not a key of this algorithm")]
     Malformed,
     /// An HMAC secret shorter than its hash (RFC 7518 §3.2).
-    #[error("the secret has {has} bytes, {needs} are needed")]
+    #[error("the secret has {has} bytes, {needs} are needed: `openssl rand -base64 48` makes one")]
     SecretTooShort {
         /// Bytes it has.
         has: usize,
         /// Bytes it needs.
         needs: usize,
     },
+    /// An HMAC secret that is in a manual, or one character again and again.
+    #[error(
+        "the secret is an example that everybody knows: `openssl rand -base64 48` makes one that \
+         nobody does"
+    )]
+    SecretKnown,
     /// The crypto library failed.
     #[error("the key could not be made")]
     Generate,
@@ -329,13 +335,14 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::SecretTooShort`] where it has fewer bytes than the hash (RFC 7518 §3.2);
-    /// [`KeyError::WrongUse`] where the algorithm takes no secret.
+    /// [`KeyError::SecretTooShort`] where it has fewer bytes than the hash (RFC 7518 §3.2),
+    /// [`KeyError::SecretKnown`] where it is an example from a manual, [`KeyError::WrongUse`] where
+    /// the algorithm takes no secret.
     pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
         let Kind::Hmac(hash) = Kind::of(algorithm) else {
             return Err(KeyError::WrongUse);
         };
-        check_secret(algorithm, secret)?;
+        check_own_secret(algorithm, secret)?;
         let held = Held::Hmac {
             key: hmac::Key::new(hash, secret),
             secret: Zeroizing::new(secret.to_vec()),
@@ -381,6 +388,15 @@ pub(super) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), Ke
     Ok(())
 }
 
+/// The same of a secret that somebody chose, which no manual may have.
+pub(super) fn check_own_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
+    check_secret(algorithm, secret)?;
+    if std::str::from_utf8(secret).is_ok_and(is_known_secret) {
+        return Err(KeyError::SecretKnown);
+    }
+    Ok(())
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
@@ -394,6 +410,8 @@ impl fmt::Debug for SigningKey {
 mod tests {
     use super::*;
     use crate::token::PublicKeys;
+
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
     #[test]
     fn published_key_has_no_private_member() {
@@ -428,7 +446,7 @@ mod tests {
 
     #[test]
     fn symmetric_key_is_never_published() {
-        let key = SigningKey::from_secret(Algorithm::Hs256, &[7; 32]).unwrap();
+        let key = SigningKey::from_secret(Algorithm::Hs256, SECRET).unwrap();
 
         let jwks = PublicKeys::new([key.verifying_key().unwrap()])
             .unwrap()
@@ -459,10 +477,14 @@ mod tests {
                     KeyError::SecretTooShort { has, needs }
                 );
             }
-            SigningKey::from_secret(algorithm, &vec![7; needs]).unwrap();
+            let secret = &SECRET.repeat(2)[..needs];
+            SigningKey::from_secret(algorithm, secret).unwrap();
         }
         let refused = SigningKey::from_secret(Algorithm::Hs256, b"secret").unwrap_err();
-        assert_eq!(refused.to_string(), "the secret has 6 bytes, 32 are needed");
+        assert_eq!(
+            refused.to_string(),
+            "the secret has 6 bytes, 32 are needed: `openssl rand -base64 48` makes one"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod explain;
 mod import;
 mod jws;
 mod keys;
+mod known_secrets;
 mod pem;
 mod profile;
 mod sign;
@@ -22,6 +23,8 @@ mod wycheproof;
 
 use std::time::Duration;
 
+#[cfg(feature = "server")]
+pub(crate) use self::known_secrets::is_known_secret;
 pub use self::{
     algorithm::Algorithm,
     claims::{AnyClaims, Audience, Claims, NoCustomClaims, Scope, TokenClaims, Verified},

@@ -150,6 +150,20 @@ fn later_grant_wins_and_lists_add_up() {
 }
 
 #[test]
+fn secret_from_a_manual_is_no_key() {
+    for secret in [
+        "super-secret-key-super-secret-key",
+        "your-256-bit-secret-your-256-bit-secret",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ] {
+        let refused = SigningKey::from_secret(Algorithm::Hs256, secret.as_bytes()).unwrap_err();
+        assert_eq!(refused, KeyError::SecretKnown, "{secret}");
+        let refused = VerifyingKey::from_secret(Algorithm::Hs256, secret.as_bytes()).unwrap_err();
+        assert_eq!(refused, KeyError::SecretKnown, "{secret}");
+    }
+}
+
+#[test]
 fn scope_that_would_be_read_as_two_is_not_issued() {
     let (signer, _) = ours();
     for scope in ["notes admin", "", "a\"b", "a\\b", "ä", "a\n"] {

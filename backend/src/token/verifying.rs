@@ -11,7 +11,11 @@ use jsonwebtoken::{
     },
 };
 
-use super::{Algorithm, KeyError, keys::check_secret, pem::without_zeros};
+use super::{
+    Algorithm, KeyError,
+    keys::{check_own_secret, check_secret},
+    pem::without_zeros,
+};
 
 /// A key that verifies. Bound to one algorithm: a token can agree with it and choose nothing. Cheap
 /// to clone.
@@ -31,9 +35,9 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] where it is too short, or the algorithm takes no secret.
+    /// [`KeyError`] where it is too short or in a manual, or the algorithm takes no secret.
     pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
-        check_secret(algorithm, secret)?;
+        check_own_secret(algorithm, secret)?;
         let oct = serde_json::json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret) });
         let jwk: Jwk = serde_json::from_value(oct).map_err(|_| KeyError::Malformed)?;
         Ok(Self(Arc::new(Held {
@@ -356,7 +360,9 @@ mod tests {
 
     #[test]
     fn set_with_two_keys_of_one_name_or_of_both_kinds_is_refused() {
-        let secret = VerifyingKey::from_secret(Algorithm::Hs256, &[7; 32]).unwrap();
+        let secret =
+            VerifyingKey::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef")
+                .unwrap();
         let public =
             VerifyingKey::from_jwk(&serde_json::from_value(jwk(Algorithm::EdDsa)).unwrap())
                 .unwrap();

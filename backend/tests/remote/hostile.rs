@@ -102,7 +102,7 @@ async fn what_is_no_http_or_no_key_set_is_refused() {
 
 #[tokio::test]
 async fn published_secret_verifies_nothing() {
-    let secret = [7; 32];
+    let secret = b"0123456789abcdef0123456789abcdef";
     let known = key();
     let issuer = Issuer::start(&[]).await;
     let encoded = URL_SAFE_NO_PAD.encode(secret);
@@ -110,7 +110,7 @@ async fn published_secret_verifies_nothing() {
     issuer.reply(KEYS, Reply::json(&json!({ "keys": [oct, known.jwk()] })));
     let verifier = issuer.keys().build().await.unwrap();
     let forged = Signer::new(
-        SigningKey::from_secret(Algorithm::Hs256, &secret).unwrap(),
+        SigningKey::from_secret(Algorithm::Hs256, secret).unwrap(),
         ISSUER,
         AUDIENCE,
     );

@@ -66,7 +66,7 @@ const KNOWN: [&str; 51] = [
 /// Whether a secret is a known example, perhaps repeated until it was long enough.
 ///
 /// No guess at entropy: that refuses good secrets and lets bad ones pass.
-pub(super) fn is_known(secret: &str) -> bool {
+pub(crate) fn is_known_secret(secret: &str) -> bool {
     let plain: String = secret
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -105,7 +105,7 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "--------------------------------",
         ] {
-            assert!(is_known(secret), "{secret}");
+            assert!(is_known_secret(secret), "{secret}");
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
             "secret of the house of Habsburg, 1273",
             "зашифрованный ключ нашего сервера",
         ] {
-            assert!(!is_known(secret), "{secret}");
+            assert!(!is_known_secret(secret), "{secret}");
         }
     }
 }
