@@ -1007,6 +1007,20 @@ fn key_of_development_is_told_to_do_nothing_in_production() {
 }
 
 #[test]
+fn open_registration_beside_tokens_that_name_addresses_is_a_warning() {
+    let operator = |registration: &str| {
+        let file = format!(
+            "registration = \"{registration}\"\n[token]\nprofile = \"flask-jwt-extended\"\n\
+             profile_identity = \"email\""
+        );
+        Operator::new().file(&file).warnings()
+    };
+
+    assert_eq!(operator("closed"), Vec::<String>::new());
+    assert_snapshot!(operator("open").join("\n"), @"token.profile_identity is `email` and registration is open: whoever registers the address of somebody else gets tokens that the Flask application takes for theirs. Close registration until everybody of there has an account here");
+}
+
+#[test]
 fn plain_http_is_one_loud_warning() {
     let warnings = Operator::new()
         .sets("COUNTERSIGN_PUBLIC_URL", "http://auth.example.com")
