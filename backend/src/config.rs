@@ -274,6 +274,9 @@ impl Config {
             let key = "dev.extra_origins";
             settings.warnings.push(Warning::OfDevelopment { key });
         }
+        if config.token.identity == Identity::Email && config.registration == Registration::Open {
+            settings.warnings.push(Warning::UnprovenAddresses);
+        }
         if settings.errors.is_empty() {
             Ok((config, settings.warnings))
         } else {

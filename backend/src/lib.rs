@@ -106,3 +106,8 @@ pub use token::Claims;
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does that of the page for people who come from Flask.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../../docs/from-flask.md")]
+struct FromFlask;

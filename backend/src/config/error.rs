@@ -276,6 +276,13 @@ pub enum Warning {
          will be refused. Put \"headers\" before \"cookies\" to use them"
     )]
     PagesShutOut,
+    /// Tokens name accounts by addresses that nobody proved to be theirs.
+    #[error(
+        "token.profile_identity is `email` and registration is open: whoever registers the address \
+         of somebody else gets tokens that the Flask application takes for theirs. Close \
+         registration until everybody of there has an account here"
+    )]
+    UnprovenAddresses,
     /// A key of development in production.
     #[error("{key} is for development and does nothing beside public_url")]
     OfDevelopment {

@@ -221,8 +221,7 @@ fn file_can_say_everything() {
                     domain: None,
                     same_site: Strict,
                     is_secure: true,
-                    is_protected: true,
-                    is_csrf_set: true,
+                    csrf: InCookie,
                     is_kept: true,
                 },
                 query: "jwt",
@@ -1005,6 +1004,20 @@ fn key_of_development_is_told_to_do_nothing_in_production() {
         production.warnings(),
         ["dev.extra_origins is for development and does nothing beside public_url"]
     );
+}
+
+#[test]
+fn open_registration_beside_tokens_that_name_addresses_is_a_warning() {
+    let operator = |registration: &str| {
+        let file = format!(
+            "registration = \"{registration}\"\n[token]\nprofile = \"flask-jwt-extended\"\n\
+             profile_identity = \"email\""
+        );
+        Operator::new().file(&file).warnings()
+    };
+
+    assert_eq!(operator("closed"), Vec::<String>::new());
+    assert_snapshot!(operator("open").join("\n"), @"token.profile_identity is `email` and registration is open: whoever registers the address of somebody else gets tokens that the Flask application takes for theirs. Close registration until everybody of there has an account here");
 }
 
 #[test]

@@ -33,10 +33,6 @@ use crate::token::Verified;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an attribute that a cookie has or has not"
-)]
 pub struct AccessCookies {
     name: String,
     csrf_name: String,
@@ -46,11 +42,20 @@ pub struct AccessCookies {
     domain: Option<String>,
     same_site: SameSite,
     is_secure: bool,
-    is_protected: bool,
-    /// Whether what is to be repeated is in a cookie too.
-    is_csrf_set: bool,
+    csrf: Csrf,
     /// Whether the browser keeps the cookies when it is closed.
     is_kept: bool,
+}
+
+/// What a request has to repeat, and where the page has it from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Csrf {
+    /// Nothing.
+    Unprotected,
+    /// What the token says, which the program gives to its page.
+    Given,
+    /// What the token says, which is in a cookie too.
+    InCookie,
 }
 
 /// An access token for a cookie, and what requests with it must repeat.
@@ -75,8 +80,7 @@ impl AccessCookies {
             domain: None,
             same_site: SameSite::Strict,
             is_secure: true,
-            is_protected: true,
-            is_csrf_set: true,
+            csrf: Csrf::InCookie,
             is_kept: true,
         }
     }
@@ -161,7 +165,7 @@ impl AccessCookies {
     /// sibling subdomains are the same site.
     #[must_use]
     pub const fn without_csrf_protection(mut self) -> Self {
-        self.is_protected = false;
+        self.csrf = Csrf::Unprotected;
         self
     }
 
@@ -169,7 +173,10 @@ impl AccessCookies {
     /// [`CookieToken::csrf`] or [`Verified::csrf`] has it.
     #[must_use]
     pub const fn without_csrf_cookie(mut self) -> Self {
-        self.is_csrf_set = false;
+        self.csrf = match self.csrf {
+            Csrf::Unprotected => Csrf::Unprotected,
+            Csrf::Given | Csrf::InCookie => Csrf::Given,
+        };
         self
     }
 
@@ -201,7 +208,7 @@ impl AccessCookies {
             .http_only(true)
             .path(&*self.path);
         self.write(headers, cookie, life);
-        if self.is_protected && self.is_csrf_set {
+        if self.csrf == Csrf::InCookie {
             let cookie = Cookie::build((&*self.csrf_name, csrf)).path(&*self.csrf_path);
             self.write(headers, cookie, life);
         }
@@ -238,7 +245,7 @@ impl AccessCookies {
         headers: &HeaderMap,
         token: &Verified,
     ) -> Result<(), GuardError> {
-        if !self.is_protected || method.is_safe() {
+        if self.csrf == Csrf::Unprotected || method.is_safe() {
             return Ok(());
         }
         let header = || self.csrf_header.as_str().to_uppercase();

@@ -533,9 +533,8 @@ async fn answer_of_the_programs_own_sees_the_token_only_where_it_is_genuine() {
     });
     let subject = format!("\"{}\"", Program::subject().id);
     let old = program.token(Grant::new());
-    let (head, signature) = old.rsplit_once('.').unwrap();
-    let swapped = if signature.starts_with('A') { 'B' } else { 'A' };
-    let forged = format!("{head}.{swapped}{}", &signature[1..]);
+    let (message, _) = old.rsplit_once('.').unwrap();
+    let forged = format!("{message}.{}", "A".repeat(43));
 
     for router in [
         page(get(async |_: Fresh<Claims>| "let in")),

@@ -13,6 +13,7 @@ mod claims_verification;
 mod config;
 mod cookies;
 mod decoding;
+mod document;
 mod headers;
 mod json;
 mod keys;

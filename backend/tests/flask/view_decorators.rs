@@ -9,7 +9,7 @@ use axum::{
 };
 use countersign::{
     guard::{Fresh, GuardError, Location, Locations},
-    token::{AnyClaims, Rejection, Signer, Subject, Verified, Verifier},
+    token::{AnyClaims, Grant, Rejection, Signer, Subject, Verified, Verifier},
 };
 use serde_json::{Value, json};
 
@@ -329,9 +329,7 @@ async fn subject_that_is_no_text_is_invalid() {
         "422 Subject must be a string"
     );
     // Ours makes text of a number, so none such is issued.
-    let token = app
-        .issuer
-        .issue(&Subject::new(1234), countersign::token::Grant::default());
+    let token = app.issuer.issue(&Subject::new(1234), Grant::new());
     let claims = app.decode(token.unwrap().expose()).unwrap();
     assert_eq!(claims["sub"], "1234");
 }

@@ -3,15 +3,20 @@
 //!
 //! The tokens are made by hand, as `PyJWT` writes them. `docs/from-flask.md` is the guide.
 
+use std::time::Duration;
+
 use aws_lc_rs::hmac;
 use axum::{Router, body::Body, http::Request, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign::clock::Clock as _;
+use countersign::{
+    clock::Clock as _,
+    token::{Grant, Subject},
+};
 use countersign_types::routes;
 use insta::{assert_json_snapshot, assert_snapshot};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::{
     support::{TestApp, backends},
@@ -199,6 +204,17 @@ backends! {
         }
         app.clock.advance(Duration::from_mins(10));
         assert_eq!(fresh(&app, &ours).await, 403);
+    }
+
+    async fn genuine_token_without_a_session_is_dead_in_the_usual_profile(app: TestApp) {
+        let subject = Subject::new(account(&app.register("ada@example.com").await));
+        let now = app.clock.now().as_secs();
+        let signer = &app.app.signer;
+
+        let token = signer.sign(&subject, &Grant::new(), Uuid::from_u128(2), now).unwrap();
+
+        let answer = app.protected(token.expose()).await;
+        assert_eq!(answer, "401 application/problem+json token_revoked");
     }
 
     async fn usual_profile_refuses_whatever_flask_makes(app: TestApp) {

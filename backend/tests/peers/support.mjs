@@ -49,7 +49,7 @@ export async function run() {
 
 export async function until(what, claim, limit = LIMIT_MS) {
   const end = Date.now() + limit;
-  while (!claim()) {
+  while (!(await claim())) {
     assert.ok(Date.now() < end, `not within ${limit} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
