@@ -8,13 +8,13 @@ use ipnet::IpNet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    accounts::Registration,
+    accounts::{self, Account, Registration},
     answer::Chain,
     assets::Assets,
     builder::Builder,
     clock::Clock,
     config::{Config, PublicUrl},
-    guard::{AccessCookies, Auth, Settings},
+    guard::{AccessCookies, Auth, Settings, UserLookup},
     keys::{KeysError, Ring, StoredKeys},
     limits::Limits,
     metrics::Metrics,
@@ -23,7 +23,7 @@ use crate::{
     same_origin::OwnOrigins,
     sessions::{self, Grants, Identity, Liveness, SessionRules},
     store::{AccountId, Db, OpenError, SessionId, Timestamp},
-    token::{KeyError, Profile, Signer, SigningKey, Verifier},
+    token::{Claims, KeyError, Profile, Signer, SigningKey, TokenClaims as _, Verified, Verifier},
 };
 
 /// How often what is over is forgotten.
@@ -333,6 +333,45 @@ impl App {
     /// What guards ask, for an application's own state.
     pub fn auth(&self) -> Auth {
         Auth::with(self.0.clone(), Arc::clone(&self.0.guards))
+    }
+}
+
+impl App {
+    /// How [`CurrentUser<Account>`](crate::guard::CurrentUser) finds our accounts, for an
+    /// application's own state. Costs a look-up a request.
+    ///
+    /// ```
+    /// use axum::{Router, extract::FromRef, routing::get};
+    /// use countersign::{Auth, Countersign, accounts::Account, guard::{CurrentUser, UserLookup}};
+    ///
+    /// #[derive(Clone, FromRef)]
+    /// struct State {
+    ///     auth: Auth,
+    ///     accounts: UserLookup<Account>,
+    /// }
+    ///
+    /// async fn since(CurrentUser(account): CurrentUser<Account>) -> String {
+    ///     format!("{} is here since {}", account.email, account.created_at)
+    /// }
+    ///
+    /// # fn router(countersign: &Countersign) -> Router {
+    /// let state = State { auth: countersign.auth(), accounts: countersign.accounts() };
+    /// Router::new().route("/since", get(since)).with_state(state)
+    /// # }
+    /// ```
+    pub fn accounts(&self) -> UserLookup<Account> {
+        let app = self.clone();
+        UserLookup::new(move |token: Arc<Verified>| {
+            let app = app.clone();
+            async move {
+                // An id of ours, or else of nobody here.
+                let Ok(claims) = <Claims>::read(&token) else {
+                    return Ok(None);
+                };
+                let mut tx = app.db.read().await?;
+                accounts::find(&mut tx, claims.sub.into()).await
+            }
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use axum::{
     response::IntoResponse as _,
     routing::{MethodRouter, any, get, post},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use serde_json::json;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -804,4 +806,139 @@ async fn flask_answers_have_its_status_and_message() {
         program.ask(router, &old).await,
         said(401, r#"{"msg":"Token has expired"}"#)
     );
+}
+
+/// Every guard there is, each on a route of its own.
+fn every_guard(program: &Program) -> Vec<(&'static str, Router<State>)> {
+    let guard = || program.auth.guard();
+    let taken = |handler| page(handler);
+    vec![
+        ("claims", taken(any(async |_: Claims| "let in"))),
+        (
+            "optional claims",
+            taken(any(async |_: Option<Claims>| "let in")),
+        ),
+        ("any claims", taken(any(async |_: AnyClaims| "let in"))),
+        ("the token itself", taken(any(async |_: Verified| "let in"))),
+        ("its place", taken(any(async |_: Location| "let in"))),
+        ("fresh", taken(any(async |_: Fresh<Claims>| "let in"))),
+        (
+            "verified",
+            taken(any(async |_: VerifiedEmail<Claims>| "let in")),
+        ),
+        ("user", taken(any(async |_: CurrentUser<String>| "let in"))),
+        (
+            "optional user",
+            taken(any(async |_: Option<CurrentUser<String>>| "let in")),
+        ),
+        ("layer", plain().route_layer(guard())),
+        (
+            "layer with needs",
+            plain().route_layer(guard().scope("a").role("b").fresh()),
+        ),
+        (
+            "layer without revocation",
+            plain().route_layer(guard().skip_revocation()),
+        ),
+        (
+            "layers and claims",
+            taken(any(async |_: Claims| "let in"))
+                .route_layer(guard())
+                .route_layer(guard().skip_revocation()),
+        ),
+    ]
+}
+
+/// What an attacker would try who has one genuine token, of everything that a guard may ask for.
+fn forged(genuine: &str) -> Vec<(&'static str, String)> {
+    let parts: Vec<&str> = genuine.split('.').collect();
+    let with = |index: usize, member: &str, value: serde_json::Value| {
+        let mut segment: serde_json::Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[index]).unwrap()).unwrap();
+        segment[member] = value;
+        let written = URL_SAFE_NO_PAD.encode(segment.to_string());
+        let mut parts = parts.clone();
+        parts[index] = &written;
+        parts.join(".")
+    };
+    let (head, signature) = genuine.rsplit_once('.').unwrap();
+    let swapped = if signature.starts_with('A') { 'B' } else { 'A' };
+    vec![
+        ("another account", with(1, "sub", json!(Uuid::from_u128(9)))),
+        ("more scopes", with(1, "scope", json!("a root"))),
+        ("a longer life", with(1, "exp", json!(9_999_999_999_i64))),
+        ("no algorithm", with(0, "alg", json!("none"))),
+        ("another algorithm", with(0, "alg", json!("HS512"))),
+        ("another type", with(0, "typ", json!("JWT"))),
+        ("another key", with(0, "kid", json!("other"))),
+        (
+            "a key of its own",
+            with(0, "jwk", json!({ "kty": "oct", "k": "AA" })),
+        ),
+        ("critical", with(0, "crit", json!(["exp"]))),
+        ("no signature", format!("{head}.")),
+        ("two parts", head.to_owned()),
+        ("four parts", format!("{genuine}.{signature}")),
+        (
+            "another signature",
+            format!("{head}.{swapped}{}", &signature[1..]),
+        ),
+        ("something behind it", format!("{genuine}A")),
+        ("a long one", format!("{head}.{}", "A".repeat(9000))),
+    ]
+}
+
+#[tokio::test]
+async fn attack_table_is_refused_by_every_guard_in_every_place() {
+    let program = Program::new().configured(|auth| auth.locations(everywhere()));
+    let subject = Subject {
+        email: Some(("ada@example.com".to_owned(), true)),
+        ..Program::subject()
+    };
+    let grant = Grant::new().scopes(["a"]).roles(["b"]);
+    let issued = program
+        .issuer
+        .issue_fresh(&subject, &["pwd"], grant)
+        .unwrap();
+    let genuine = issued.expose();
+    let in_place = |place: Location, token: &str| {
+        let request = match place {
+            Location::Headers => bearing(token).body(Body::empty()),
+            Location::Cookies => Request::get("/")
+                .header(header::COOKIE, format!("access_token_cookie={token}"))
+                .body(Body::empty()),
+            Location::QueryString => Request::get(format!("/?jwt={token}")).body(Body::empty()),
+            Location::Json => Request::post("/")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(json!({ "access_token": token }).to_string())),
+        };
+        request.unwrap()
+    };
+    let mut refused = 0;
+
+    for (name, router) in every_guard(&program) {
+        let router = router.layer(program.auth.json_tokens());
+        for (_, place) in Location::ALL {
+            let good = program
+                .answer(router.clone(), in_place(place, genuine))
+                .await;
+            assert_eq!((good.0, &*good.1), (200, "let in"), "{name} in {place:?}");
+            for (what, token) in forged(genuine) {
+                let answer = program
+                    .answer(router.clone(), in_place(place, &token))
+                    .await;
+                assert_eq!(
+                    (answer.0, &*answer.1),
+                    (401, "token_invalid"),
+                    "{what}: {name} in {place:?}"
+                );
+                assert!(
+                    answer.2.contains("error=\"invalid_token\""),
+                    "{what}: {name}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 13 * 4 * 15);
 }

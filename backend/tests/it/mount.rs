@@ -7,7 +7,12 @@ use axum::{
     extract::{FromRef, State},
     routing::{get, post},
 };
-use countersign::{Auth, Claims, Countersign, builder::BuildError};
+use countersign::{
+    Auth, Claims, Countersign,
+    accounts::Account,
+    builder::BuildError,
+    guard::{CurrentUser, UserLookup},
+};
 use countersign_types::routes;
 use insta::assert_snapshot;
 use reqwest::{Client, Method};
@@ -73,7 +78,12 @@ impl Notes {
 #[derive(Clone, FromRef)]
 struct Application {
     auth: Auth,
+    accounts: UserLookup<Account>,
     notes: Notes,
+}
+
+async fn own_address(CurrentUser(account): CurrentUser<Account>) -> String {
+    account.email
 }
 
 async fn add(claims: Claims, State(notes): State<Notes>, text: String) {
@@ -100,9 +110,11 @@ async fn serve(notes: Notes, folder: &TempDir) -> String {
     let router = Router::new()
         .route("/", get(async || "the application's own page"))
         .route("/notes", post(add).get(list))
+        .route("/address", get(own_address))
         .fallback(async || "the application's own answer")
         .with_state(Application {
             auth: countersign.auth(),
+            accounts: countersign.accounts(),
             notes,
         })
         .merge(countersign.router())
@@ -135,6 +147,9 @@ async fn each_person_has_their_own_notes(notes: Notes) {
     let of = async |token: &str| -> Value { Answer::of(notes(Method::GET, token)).await.json() };
     assert_eq!(of(&ada).await, serde_json::json!(["water the plants"]));
     assert_eq!(of(&eve).await, serde_json::json!([]));
+    let own = Client::new().get(format!("{origin}/address"));
+    let own = Answer::of(own.bearer_auth(&ada)).await;
+    assert_eq!(own.body(), "ada@example.com");
     let out = Client::new()
         .post(format!("{origin}{}", routes::LOGOUT))
         .bearer_auth(&ada);
