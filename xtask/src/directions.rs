@@ -396,7 +396,12 @@ fn use_tree(tokens: &[Token], start: usize, prefix: &[String], found: &mut Vec<U
                 branched = true;
                 index += 1;
                 while tokens.get(index).is_some_and(|token| token.text != "}") {
-                    index = use_tree(tokens, index, &segments, found);
+                    let next = use_tree(tokens, index, &segments, found);
+                    // A `;` in braces is no `use` tree; whoever compiles it says so.
+                    if next == index && tokens[index].text != "," {
+                        break;
+                    }
+                    index = next;
                     if tokens.get(index).is_some_and(|token| token.text == ",") {
                         index += 1;
                     }
@@ -487,6 +492,18 @@ fn lex(text: &str) -> Vec<Token> {
                 .iter()
                 .filter(|one| **one == '\n')
                 .count();
+            index = end;
+            continue;
+        }
+        // A name that is also a keyword: `r#use` begins no `use`.
+        let is_raw = here == 'r' && next == '#';
+        let begins = |at: usize| characters.get(at).is_some_and(|one| one.is_alphabetic());
+        if is_raw && begins(index + 2) {
+            let end = until(&characters, index + 2, |at| {
+                !(characters[at].is_alphanumeric() || characters[at] == '_')
+            });
+            let text = characters[index..end].iter().collect();
+            tokens.push(Token { line, text });
             index = end;
             continue;
         }
@@ -836,6 +853,18 @@ mod tests {
         assert_eq!(
             reasons("backend/src/accounts/mod.rs", &format!("{text} axum::x();")),
             [WEB]
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_a_keyword_too_begins_nothing() {
+        let text =
+            "struct Key { r#use: String } fn f(key: Key) { let Key { r#use } = key; axum::x(); }";
+
+        assert_eq!(reasons("backend/src/accounts/mod.rs", text), [WEB]);
+        assert_eq!(
+            reasons("backend/src/accounts/mod.rs", "use a::{b; c"),
+            [""; 0]
         );
     }
 
