@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example cookies --no-default-features --features verify
+//! # In a second terminal:
 //! curl -c jar -X POST http://127.0.0.1:4001/sign-in -d 'name=ada'
 //! curl -b jar http://127.0.0.1:4001/notes
 //! # What changes something repeats what the second cookie says:

@@ -2,7 +2,7 @@
 //! no database, no secret.
 //!
 //! ```sh
-//! curl -s http://localhost:3000/.well-known/jwks.json > jwks.json
+//! curl -s http://127.0.0.1:3000/.well-known/jwks.json > jwks.json
 //! cargo run --example guard_your_routes --no-default-features --features verify -- jwks.json http://127.0.0.1:3000
 //! ```
 //!
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Vec<_>>()
         .try_into()
         .map_err(|_| "usage: guard_your_routes JWKS_FILE ISSUER")?;
-    let keys = PublicKeys::from_jwks(&serde_json::from_str(&fs::read_to_string(jwks)?)?)?;
+    let keys = PublicKeys::parse(&fs::read_to_string(jwks)?)?;
     let auth = Auth::of(Verifier::new(keys, &*issuer, &*issuer));
     let router = Router::new().route("/notes", get(notes)).with_state(auth);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:4000").await?;

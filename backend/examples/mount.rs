@@ -3,10 +3,12 @@
 //!
 //! ```sh
 //! cargo run --example mount
+//! # In a second terminal:
 //! json='Content-Type: application/json'
 //! ada='{"email":"ada@example.com","password":"violet tractor sings 47 lullabies"}'
-//! curl http://127.0.0.1:4002/auth/register -H "$json" -d "$ada"
-//! curl http://127.0.0.1:4002/notes -H "Authorization: Bearer …"
+//! answer=$(curl -s http://127.0.0.1:4002/auth/register -H "$json" -d "$ada")
+//! token=$(expr "$answer" : '.*"access_token":"\([^"]*\)"')
+//! curl http://127.0.0.1:4002/notes -H "Authorization: Bearer $token"
 //! ```
 
 use std::{error::Error, net::SocketAddr};
@@ -43,7 +45,7 @@ pub(crate) async fn router(pool: SqlitePool, folder: &str) -> Result<Router, Box
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let pool = SqlitePool::connect("sqlite:notes.db?mode=rwc").await?;
-    let router = router(pool, "data").await?;
+    let router = router(pool, "data/mount").await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:4002").await?;
     // With the peers' addresses, since limits go by them.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

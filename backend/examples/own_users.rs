@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example own_users --no-default-features --features verify
+//! # In a second terminal:
 //! token=$(curl -X POST http://127.0.0.1:4004/sign-in -d ada)
 //! curl http://127.0.0.1:4004/me -H "Authorization: Bearer $token"
 //! ```

@@ -3,6 +3,14 @@
 //!
 //! ```sh
 //! cargo run --example roles
+//! # In a second terminal; without a role, reading is all that anybody may do.
+//! json='Content-Type: application/json'
+//! ada='{"email":"ada@example.com","password":"violet tractor sings 47 lullabies"}'
+//! curl http://127.0.0.1:4005/auth/register -H "$json" -d "$ada"
+//! sqlite3 roles.db "INSERT INTO roles SELECT id, 'admin' FROM countersign_accounts"
+//! answer=$(curl -s http://127.0.0.1:4005/auth -H "$json" -d "$ada")
+//! token=$(expr "$answer" : '.*"access_token":"\([^"]*\)"')
+//! curl -X DELETE http://127.0.0.1:4005/everything -H "Authorization: Bearer $token"
 //! ```
 //!
 //! A role that is given or taken away is in the account's next token, so at the latest after the
@@ -33,7 +41,7 @@ pub(crate) async fn router(pool: SqlitePool, folder: &str) -> Result<Router, Box
     let countersign = Countersign::builder()
         .database(pool.clone())
         .data_dir(folder)
-        .port(4003)
+        .port(4005)
         // Asked at every sign-in and refresh.
         .grants(move |account| {
             let roles = roles.clone();
@@ -76,8 +84,8 @@ pub(crate) async fn router(pool: SqlitePool, folder: &str) -> Result<Router, Box
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let pool = SqlitePool::connect("sqlite:roles.db?mode=rwc").await?;
-    let router = router(pool, "data").await?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:4003").await?;
+    let router = router(pool, "data/roles").await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:4005").await?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     Ok(axum::serve(listener, service).await?)
 }

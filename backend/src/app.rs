@@ -258,7 +258,23 @@ impl App {
     /// the pages lead to `/`, or to where `return_to` in their address says.
     ///
     /// Serve it with the peers' addresses
-    /// (`into_make_service_with_connect_info::<SocketAddr>()`), since limits go by them.
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`), since limits go by them. Merge it at
+    /// the root: its paths are `/auth` and below, `/sign-in`, `/sign-up`, `/sessions`, `/protected`,
+    /// `/docs`, `/openapi.json`, `/.well-known/jwks.json`, `/healthz`, `/readyz` and `/countersign-…`,
+    /// and a second handler for one of them panics when they meet.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use countersign::{Claims, Countersign};
+    ///
+    /// # fn router(countersign: &Countersign) -> Router {
+    /// Router::new()
+    ///     .route("/", get(async || "the application's own"))
+    ///     .route("/notes", get(async |claims: Claims| claims.sub.to_string()))
+    ///     .with_state(countersign.auth())
+    ///     .merge(countersign.router())
+    /// # }
+    /// ```
     ///
     /// The pages come with the feature `embed-ui`, which takes them from the folder that
     /// `COUNTERSIGN_PAGES` names when it is compiled; without it they are read from the sources'

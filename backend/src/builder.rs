@@ -6,6 +6,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use crate::{
     accounts::Account,
+    answer::Chain,
     app::{App, StartError},
     clock::SystemClock,
     config::{Config, ConfigErrors},
@@ -74,7 +75,8 @@ impl Default for Builder {
 }
 
 /// Why there is no [`App`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// A key is unknown, or a value does not hold.
     #[error(transparent)]
@@ -82,6 +84,13 @@ pub enum BuildError {
     /// The parts could not be put together.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// What it says and why: `main` shows an error by its debug form.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Chain(self))
+    }
 }
 
 impl Builder {
@@ -93,6 +102,7 @@ impl Builder {
     }
 
     /// The address that people use; its presence means production, as it does for the binary.
+    /// Registration is then closed, unless `.set("registration", "open")` says otherwise.
     pub fn public_url(self, url: impl Into<String>) -> Self {
         self.set("public_url", url)
     }
@@ -105,7 +115,9 @@ impl Builder {
 
     /// Sets any key of the configuration, by its name and in the form that a variable would have:
     /// `("token.access_ttl", "5m")`, `("server.trusted_proxies", "[\"10.0.0.0/8\"]")`.
-    /// `countersign serve --help` lists them.
+    /// [`config::keys_help`](crate::config::keys_help) lists them, and so does `countersign serve
+    /// --help`. Keys of the listener and of the log (`server.listen`, `metrics.listen`, `log.…`) do
+    /// nothing here: both are the application's.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.values.push((key.into(), value.into()));
         self

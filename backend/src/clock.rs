@@ -1,5 +1,6 @@
-//! The only caller of the system's clocks (clippy's `disallowed-methods` enforces it), so that
-//! tests can move time.
+//! What time it is, and a clock that tests move.
+//!
+//! The only caller of the system's clocks, which clippy's `disallowed-methods` enforces.
 
 use std::{
     fmt,

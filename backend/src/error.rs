@@ -95,7 +95,10 @@ pub enum Error {
     #[error("the request took too long")]
     TimedOut,
     /// The router is served without the peers' addresses.
-    #[error("no peer address: serve the router with `server::run`, or with its connect info")]
+    #[error(
+        "no peer address, by which limits go: serve with \
+         `router.into_make_service_with_connect_info::<SocketAddr>()`"
+    )]
     NoClientAddress,
     /// A handler panicked.
     #[error("a handler panicked")]

@@ -68,12 +68,13 @@ impl Issuer {
         self
     }
 
-    /// A token for somebody. `subject` may be a program's own user, by `impl From<&User> for
-    /// Subject`.
+    /// A token for somebody; of a user of its own a program makes a subject by
+    /// `impl From<&User> for Subject`.
     ///
     /// # Errors
     ///
-    /// [`SignError`] where there is no key, or the token would be too long.
+    /// [`SignError`] where there is no key, a scope is none, or the token would be too long; and
+    /// whatever [`Issuer::grants`] fails with.
     pub fn issue(&self, subject: &Subject, grant: Grant) -> Result<Token, SignError> {
         let grant = match &self.grants {
             Some(grants) => grants(subject)?.and(grant),

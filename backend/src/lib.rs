@@ -1,25 +1,33 @@
 //! User authentication with JSON Web Tokens for axum: accounts, sign-in, and access tokens that any
 //! service verifies through `/.well-known/jwks.json`.
 //!
-//! Run it as the binary `countersign`, or guard your own routes with [`Claims`]:
+//! Run it as the binary `countersign`, or build on it:
+//!
+//! - Mount accounts, sessions and pages in an application: [`Countersign::builder`].
+//! - Guard routes: [`Claims`] as a handler's argument, [`Auth::guard`] as a layer, all of it in
+//!   [`guard`].
+//! - Check the tokens of a Countersign or an OpenID provider elsewhere: [`Auth::of`] with
+//!   [`token::PublicKeys::parse`] for keys in a file, `remote` for keys that are fetched.
+//! - Issue tokens for users of your own: [`Issuer`].
 //!
 //! ```
-//! use axum::{Json, Router, extract::FromRef, routing::get};
+//! use axum::{Json, Router, routing::get};
 //! use countersign::{Auth, Claims};
-//!
-//! /// The application's own state; Countersign's part is found through `FromRef`.
-//! #[derive(Clone, FromRef)]
-//! struct State {
-//!     auth: Auth,
-//! }
 //!
 //! /// Without an acceptable token the answer is 401 with its challenge, and this is never called.
 //! async fn notes(claims: Claims) -> Json<String> {
 //!     Json(format!("the notes of {}", claims.sub))
 //! }
 //!
-//! let router: Router<State> = Router::new().route("/notes", get(notes));
+//! /// `auth` comes from one of the above. In a state of your own it is a field, under
+//! /// `#[derive(Clone, FromRef)]`.
+//! fn router(auth: Auth) -> Router {
+//!     Router::new().route("/notes", get(notes)).with_state(auth)
+//! }
 //! ```
+//!
+//! Without the feature `server` the first of these is not there. It logs by `tracing`: without a
+//! subscriber nothing is written.
 //!
 //! # Features
 //!
@@ -29,12 +37,6 @@
 //!   elsewhere, and kept fresh (`remote`).
 //! - `server` (default): everything else, and the binary.
 //! - `embed-ui`: the binary carries the pages.
-//!
-//! # Where things are
-//!
-//! A feature is a folder ([`accounts`], [`sessions`], …) with its rules in `mod.rs`, its handlers in
-//! `http.rs` and its SQL in `store.rs`. [`token`] is pure: no HTTP, no database. [`App`] is where
-//! the parts meet, [`router`] lists every route.
 
 mod answer;
 pub mod clock;
@@ -100,6 +102,9 @@ pub use app::App;
 pub use app::App as Countersign;
 pub use guard::Auth;
 pub use issuer::Issuer;
+/// The database driver, in the version that [`Builder::database`](builder::Builder::database) takes.
+#[cfg(feature = "server")]
+pub use sqlx;
 pub use token::Claims;
 
 /// The README's code compiles.

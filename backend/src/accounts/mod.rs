@@ -1,6 +1,6 @@
 //! Accounts: making them and finding them.
 
-pub mod http;
+pub(crate) mod http;
 mod store;
 
 use countersign_types::{Email, EmailError, Password, PasswordError, PasswordRules};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cookie::{Cookie, CookieBuilder, SameSite};
+pub use cookie::SameSite;
+use cookie::{Cookie, CookieBuilder};
 use countersign_types::Token;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use subtle::ConstantTimeEq as _;
@@ -192,7 +193,8 @@ impl AccessCookies {
         &self.name
     }
 
-    /// Sets both cookies, for as long as the token lives.
+    /// Sets both cookies, for as long as the token lives. Under a name, path or domain that no header
+    /// can have nothing is set, and that is logged.
     pub fn set(&self, headers: &mut HeaderMap, token: &CookieToken, life: Duration) {
         let life = self.is_kept.then_some(life);
         self.add(headers, token.token.expose(), token.csrf.expose(), life);

@@ -32,6 +32,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A layer that lets only the bearers of acceptable tokens through, and asks for whatever else the
 /// routes inside need. Made by [`Auth::guard`].
 ///
+/// By `Router::route_layer`: with `layer` unknown paths are 401 too instead of 404.
+///
 /// What is needed adds up: `.scope("a").scope("b")` needs both, and a guard within a guard needs
 /// what both need. Extractors inside see the same token, which is judged once, and follow the
 /// innermost guard where it says something of places, windows or revocation.

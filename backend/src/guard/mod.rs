@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 #[cfg(feature = "server")]
 pub(crate) use self::locations::token_member;
 pub use self::{
-    cookies::{AccessCookies, CookieToken},
+    cookies::{AccessCookies, CookieToken, SameSite},
     error::{GuardError, Refused},
     flask::{flask_answer, flask_message},
     layer::{Guard, GuardService, JsonTokens, JsonTokensService},
@@ -63,6 +63,8 @@ pub trait Accept: Send + Sync + 'static {
 
 /// What guards ask; to be had from an application's state through `FromRef`. Cheap to clone; made
 /// once, since a token is judged once for the guards of one `Auth`, and again for those of another.
+///
+/// It is the application's state itself, or a field of it under `#[derive(Clone, FromRef)]`.
 ///
 /// ```
 /// use axum::{Json, Router, routing::get};
@@ -130,7 +132,31 @@ impl Settings {
 }
 
 impl Auth {
-    /// Asks somebody.
+    /// Asks an [`Accept`] of the program's own. For keys in hand see [`Auth::of`], for keys elsewhere
+    /// `Auth::remote`, beside accounts `Countersign::auth`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use countersign::{Auth, guard::{Accept, Accepted, Ask, GuardError}, token::Verifier};
+    ///
+    /// /// Accepts the tokens of two issuers.
+    /// struct Either(Verifier, Verifier);
+    ///
+    /// impl Accept for Either {
+    ///     fn accept<'a>(&'a self, token: &'a str, _: Ask) -> Accepted<'a> {
+    ///         Box::pin(async move {
+    ///             # let now = 0;
+    ///             let accepted = self.0.verify(token, now).or_else(|_| self.1.verify(token, now));
+    ///             accepted.map_err(GuardError::from)
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// # fn auth(one: Verifier, other: Verifier) -> Auth {
+    /// Auth::new(Arc::new(Either(one, other)))
+    /// # }
+    /// ```
     pub fn new(accept: Arc<dyn Accept>) -> Self {
         Self::with(
             accept,
@@ -200,6 +226,14 @@ impl Auth {
 
     /// Lets the program judge the claims of a token that is otherwise acceptable: one that it
     /// refuses is invalid.
+    ///
+    /// ```
+    /// use countersign::Auth;
+    ///
+    /// # fn of_one_tenant(auth: Auth) -> Auth {
+    /// auth.check_claims(|token| token.header().get("tenant").is_some_and(|tenant| tenant == "ours"))
+    /// # }
+    /// ```
     #[must_use]
     pub fn check_claims(self, check: impl Fn(&Verified) -> bool + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.check = Some(Arc::new(check)))
@@ -247,6 +281,16 @@ impl Auth {
 
     /// A layer that reads the token of a JSON body, for extractors: they see no body. [`Auth::guard`]
     /// does so itself.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use countersign::{Auth, Claims};
+    ///
+    /// # fn router(auth: Auth) -> Router {
+    /// let router = Router::new().route("/notes", post(async |claims: Claims| claims.sub.to_string()));
+    /// router.layer(auth.json_tokens()).with_state(auth)
+    /// # }
+    /// ```
     pub fn json_tokens(&self) -> JsonTokens {
         JsonTokens::new(self.clone())
     }
@@ -541,7 +585,8 @@ where
 /// Claims of somebody who proved presence a short while ago; otherwise the answer is 403
 /// `fresh_token_required`.
 ///
-/// How short is said by [`Auth::fresh_for`], and for a route by [`Guard::fresh_within`].
+/// How short is said by [`Auth::fresh_for`], 10 minutes unless set, and for a route by
+/// [`Guard::fresh_within`].
 ///
 /// ```
 /// use countersign::{Claims, guard::Fresh};

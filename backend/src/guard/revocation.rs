@@ -11,7 +11,29 @@ use crate::token::Verified;
 /// An error of the program's.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Says whether a token that is genuine and holds was revoked.
+/// Says whether a token that is genuine and holds was revoked: by its session (`sid`), its id
+/// (`jti`), or whose it is and when it was issued. Asked at every request.
+///
+/// ```
+/// use std::{collections::HashSet, pin::Pin, sync::RwLock};
+///
+/// use countersign::{guard::{BoxError, Revocation}, token::Verified};
+///
+/// /// Who was shut out, as a table in memory has it.
+/// struct ShutOut(RwLock<HashSet<String>>);
+///
+/// impl Revocation for ShutOut {
+///     fn is_revoked<'a>(
+///         &'a self,
+///         token: &'a Verified,
+///     ) -> Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send + 'a>> {
+///         Box::pin(async move {
+///             let shut_out = self.0.read().map_err(|_| "the table is broken")?;
+///             Ok(shut_out.contains(token.sub()))
+///         })
+///     }
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -47,7 +47,7 @@ impl<U> fmt::Debug for UserLookup<U> {
 /// use std::{convert::Infallible, sync::Arc};
 ///
 /// use axum::{Router, extract::FromRef, routing::get};
-/// use countersign::{Auth, guard::{CurrentUser, UserLookup}};
+/// use countersign::{Auth, guard::{CurrentUser, UserLookup}, token::Verified};
 ///
 /// #[derive(Clone)]
 /// struct User {
@@ -65,8 +65,7 @@ impl<U> fmt::Debug for UserLookup<U> {
 /// }
 ///
 /// # fn router(auth: Auth) -> Router {
-/// let users = UserLookup::new(async |token: Arc<_>| {
-///     # let _: &countersign::token::Verified = &token;
+/// let users = UserLookup::new(async |token: Arc<Verified>| {
 ///     Ok::<_, Infallible>(Some(User { name: token.sub().to_owned() }))
 /// });
 /// Router::new().route("/", get(greet)).with_state(State { auth, users })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{app::App, store::StoreError};
 
-pub mod http;
+pub(crate) mod http;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@
 //! two look-ups by its route. Knows neither axum nor SQL; the registry is a value, so that two
 //! servers in one process count apart.
 
-pub mod http;
+pub(crate) mod http;
 mod outcomes;
 mod process;
 mod scrape;

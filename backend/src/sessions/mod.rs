@@ -2,7 +2,7 @@
 
 mod device;
 mod gate;
-pub mod http;
+pub(crate) mod http;
 mod refresh;
 mod refresh_token;
 mod store;

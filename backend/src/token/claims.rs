@@ -58,7 +58,7 @@ pub struct Claims<X = NoCustomClaims> {
     pub email: Option<String>,
     /// Whether that address was confirmed.
     pub email_verified: bool,
-    /// What the account is (RFC 9068 §2.2.3.1).
+    /// The account's roles (RFC 9068 §2.2.3.1).
     pub roles: Vec<String>,
     /// What the token may be used for (RFC 9068 §2.2.3).
     pub scope: Scope,
@@ -95,7 +95,7 @@ pub struct AnyClaims<X = NoCustomClaims> {
     pub iat: Option<i64>,
     /// Its own id.
     pub jti: Option<String>,
-    /// What it is (RFC 9068 §2.2.3.1).
+    /// Its roles (RFC 9068 §2.2.3.1).
     pub roles: Vec<String>,
     /// What the token may be used for (RFC 9068 §2.2.3).
     pub scope: Scope,
@@ -388,7 +388,7 @@ impl Verified {
         &self.claims.scope
     }
 
-    /// What the account is.
+    /// The account's roles.
     pub fn roles(&self) -> &[String] {
         &self.claims.roles
     }

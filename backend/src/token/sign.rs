@@ -96,6 +96,20 @@ impl Subject {
         }
     }
 
+    /// With their address, and whether it was confirmed.
+    #[must_use]
+    pub fn email(mut self, address: impl Into<String>, is_verified: bool) -> Self {
+        self.email = Some((address.into(), is_verified));
+        self
+    }
+
+    /// With the session that the token hangs on.
+    #[must_use]
+    pub const fn session(mut self, id: Uuid) -> Self {
+        self.session = Some(id);
+        self
+    }
+
     /// Who proved presence at this time, in seconds since 1970, by these methods (RFC 8176).
     #[must_use]
     pub fn authenticated<M: Into<String>>(
@@ -147,7 +161,7 @@ impl Grant {
         self
     }
 
-    /// Whom it is for, instead of what is configured.
+    /// Whom it is for (RFC 7519 §4.1.3), instead of what is configured.
     pub fn audience(mut self, audience: impl Into<Audience>) -> Self {
         self.audience = Some(audience.into());
         self
@@ -159,7 +173,7 @@ impl Grant {
         self
     }
 
-    /// What the account is, in addition.
+    /// Roles of the account, in addition (RFC 9068 §2.2.3.1).
     pub fn roles<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
         self.roles.extend(roles.into_iter().map(Into::into));
         self
@@ -342,14 +356,14 @@ impl Signer {
         }
     }
 
-    /// Another `iss`.
+    /// Writes this `iss`; it replaces the one before.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Another `aud`.
+    /// Writes this `aud`; it replaces the one before.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<Audience>) -> Self {
         self.audience = audience.into();

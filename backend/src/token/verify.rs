@@ -146,14 +146,14 @@ impl Verifier {
         }
     }
 
-    /// Accepts this `iss` and no other.
+    /// Accepts this `iss` and no other; it replaces the one before.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Accepts tokens for this audience too.
+    /// Accepts tokens for this audience too: it is added to those before.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
@@ -176,7 +176,7 @@ impl Verifier {
         self
     }
 
-    /// The keys.
+    /// Where it finds its keys.
     pub const fn keys(&self) -> &KeySource {
         &self.keys
     }
