@@ -4,9 +4,8 @@ use aws_lc_rs::{
     encoding::{AsDer as _, Pkcs8V1Der},
     rsa::{KeyPairComponents, PublicKeyComponents},
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
-        ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
-        RsaKeyPair, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, RsaKeyPair,
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -333,27 +332,21 @@ impl VerifyingKey {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match kind {
             Kind::P256 | Kind::P384 => {
-                let (curve, name) = if kind == Kind::P256 {
-                    (&ECDSA_P256_SHA256_FIXED, "P-256")
-                } else {
-                    (&ECDSA_P384_SHA384_FIXED, "P-384")
-                };
-                // Whether it is on the curve.
-                let is_point = UnparsedPublicKey::new(curve, key).parse().is_ok();
-                let (Some((4, xy)), true) = (key.split_first(), is_point) else {
+                let name = if kind == Kind::P256 { "P-256" } else { "P-384" };
+                let Some((4, xy)) = key.split_first() else {
                     return Err(KeyError::Malformed);
                 };
                 let (x, y) = xy.split_at(xy.len() / 2);
                 json!({ "kty": "EC", "crv": name, "x": text(x), "y": text(y) })
             }
-            Kind::Ed25519 if key.len() == 32 => {
+            Kind::Ed25519 => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": text(key) })
             }
             Kind::Rsa => {
                 let (n, e) = pem::rsa_public(key).ok_or(KeyError::Malformed)?;
                 json!({ "kty": "RSA", "n": text(n), "e": text(e) })
             }
-            _ => return Err(KeyError::Malformed),
+            Kind::Other(_) => return Err(KeyError::Malformed),
         };
         jwk["alg"] = json!(algorithm.as_str());
         Self::from_jwk(&serde_json::from_value(jwk).map_err(|_| KeyError::Malformed)?)

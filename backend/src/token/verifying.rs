@@ -2,6 +2,10 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey,
@@ -205,8 +209,31 @@ fn check_strength(algorithm: Algorithm, key: &AlgorithmParameters) -> Result<(),
             }
             Ok(())
         }
-        _ => Ok(()),
+        // What is no point is taken without a word by the library, and verifies nothing.
+        AlgorithmParameters::EllipticCurve(ec) => {
+            let (curve, bytes): (&'static dyn VerificationAlgorithm, usize) = match algorithm {
+                Algorithm::Es256 => (&ECDSA_P256_SHA256_FIXED, 32),
+                Algorithm::Es384 => (&ECDSA_P384_SHA384_FIXED, 48),
+                _ => return Err(KeyError::Malformed),
+            };
+            let (x, y) = (decode(&ec.x)?, decode(&ec.y)?);
+            // RFC 7518 §6.2.1.2: leading zeros are written.
+            if x.len() != bytes || y.len() != bytes {
+                return Err(KeyError::Malformed);
+            }
+            // SEC 1 §2.3.3: 4 is a point with both of its coordinates.
+            must_be_point(curve, &[&[4], &*x, &*y].concat())
+        }
+        AlgorithmParameters::OctetKeyPair(okp) => must_be_point(&ED25519, &decode(&okp.x)?),
+        _ => Err(KeyError::UnknownAlgorithm),
     }
+}
+
+fn must_be_point(curve: &'static dyn VerificationAlgorithm, point: &[u8]) -> Result<(), KeyError> {
+    UnparsedPublicKey::new(curve, point)
+        .parse()
+        .map(drop)
+        .map_err(|_| KeyError::Malformed)
 }
 
 /// Whether a modulus without leading zeros is long enough (RFC 7518 §3.3). The highest bits may be
@@ -356,6 +383,24 @@ mod tests {
         assert_eq!(refused(rsa), KeyError::WrongUse);
         let secret = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]), "alg": "RS256" });
         assert_eq!(refused(secret), KeyError::WrongUse);
+    }
+
+    #[test]
+    fn key_that_is_no_point_of_its_curve_is_refused() {
+        let ec = jwk(Algorithm::Es256);
+        for (member, value) in [
+            ("x", ec["y"].clone()),
+            ("y", json!(URL_SAFE_NO_PAD.encode([0; 32]))),
+            ("y", json!(URL_SAFE_NO_PAD.encode([1; 31]))),
+            ("y", json!("")),
+        ] {
+            let mut jwk = ec.clone();
+            jwk[member] = value;
+            assert_eq!(refused(jwk), KeyError::Malformed, "{member}");
+        }
+        let mut okp = jwk(Algorithm::EdDsa);
+        okp["x"] = json!(URL_SAFE_NO_PAD.encode([1; 31]));
+        assert_eq!(refused(okp), KeyError::Malformed);
     }
 
     #[test]
