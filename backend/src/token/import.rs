@@ -24,7 +24,7 @@ use super::{
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Members of a JWK that only a private key or a secret has (RFC 7518 §6).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(crate) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 impl PrivateKey {
     /// A key in PEM or as JWK, whichever it is.
