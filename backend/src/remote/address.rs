@@ -75,6 +75,13 @@ impl Address {
         Ok(issuer)
     }
 
+    /// For people: without the query, where some servers take a secret.
+    pub(super) fn shown(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let authority = self.uri.authority().map_or("", |it| it.as_str());
+        format!("{scheme}://{authority}{}", self.uri.path())
+    }
+
     /// For the client.
     pub(super) const fn uri(&self) -> &Uri {
         &self.uri
@@ -143,6 +150,13 @@ mod tests {
             Address::issuer("https://example.com/?tenant=1", false),
             Err(AddressError::Query)
         );
+    }
+
+    #[test]
+    fn query_is_not_shown() {
+        let address = Address::parse("https://example.com:8443/keys?secret=1", false).unwrap();
+
+        assert_eq!(address.shown(), "https://example.com:8443/keys");
     }
 
     #[test]

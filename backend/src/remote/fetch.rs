@@ -23,6 +23,7 @@ use rustls::{
 use super::{
     RemoteError,
     address::{Address, AddressError},
+    schedule::Reason,
 };
 
 /// The largest document that is read. The sets of large providers have some ten kilobytes.
@@ -63,6 +64,10 @@ pub enum FetchError {
     /// More than 100 keys.
     #[error("the JWK set has too many keys")]
     TooManyKeys,
+    /// Nothing in the set can be used: a Countersign that signs with HS256, for instance, publishes
+    /// no key.
+    #[error("the JWK set has no key that can be used")]
+    NoUsableKey,
 }
 
 /// A document, and how long it holds by the word of its server.
@@ -132,13 +137,22 @@ impl Fetcher {
     }
 
     /// The document at an address. Whoever calls limits the time.
-    pub(super) async fn get(&self, address: &Address) -> Result<Document, FetchError> {
-        let request = Request::get(address.uri())
+    pub(super) async fn get(
+        &self,
+        address: &Address,
+        reason: Reason,
+    ) -> Result<Document, FetchError> {
+        let mut request = Request::get(address.uri())
             .header(header::ACCEPT, "application/json, application/jwk-set+json")
             .header(
                 header::USER_AGENT,
                 concat!("countersign/", env!("CARGO_PKG_VERSION")),
-            )
+            );
+        if reason == Reason::Token {
+            // RFC 9111 §5.2.1.4: a cache on the way asks the server first.
+            request = request.header(header::CACHE_CONTROL, "no-cache");
+        }
+        let request = request
             .body(Empty::new())
             .map_err(|error| FetchError::Connection(error.into()))?;
         let answer = self.0.request(request).await.map_err(|error| {

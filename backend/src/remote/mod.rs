@@ -13,13 +13,16 @@ mod schedule;
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use tokio::{task, time};
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 
 use self::{
     address::Address,
-    fetch::Fetcher,
-    refresh::{Fetched, Refresh},
-    schedule::Schedule,
+    fetch::{Document, Fetcher},
+    refresh::{Failed, Fetched, Refresh},
+    schedule::{Reason, Schedule},
 };
 pub use self::{address::AddressError, fetch::FetchError};
 use crate::{
@@ -116,12 +119,20 @@ pub enum RemoteError {
     #[error("TLS cannot be set up")]
     Tls,
     /// The first fetch failed.
-    #[error("the keys cannot be fetched")]
-    Fetch(#[from] FetchError),
-    /// The set was fetched, and nothing in it can be used: a Countersign that signs with HS256, for
-    /// instance, publishes no key.
-    #[error("the JWK set has no key that can be used")]
-    NoUsableKey,
+    #[error("the keys cannot be fetched from {url}")]
+    Fetch {
+        /// The URL, without its query: of the set, or of the document that names it.
+        url: String,
+        /// Why.
+        #[source]
+        error: FetchError,
+    },
+}
+
+impl From<Failed> for RemoteError {
+    fn from(Failed { url, error }: Failed) -> Self {
+        Self::Fetch { url, error }
+    }
 }
 
 impl RemoteKeys {
@@ -261,10 +272,9 @@ impl RemoteKeys {
     /// used: a service that cannot let anybody in says so at its start.
     pub async fn build(self) -> Result<RemoteVerifier, RemoteError> {
         let source = self.source().await?;
-        let first = source.fetch().await?;
-        if first.judged.keys.iter().next().is_none() {
-            return Err(RemoteError::NoUsableKey);
-        }
+        let first = source.fetch(Reason::Time).await?;
+        refresh::report(&self.issuer, &first.judged.left_out);
+        let first = first.usable()?;
         Ok(self.start(source, Some(first)))
     }
 
@@ -319,9 +329,9 @@ impl RemoteKeys {
             Schedule::new(self.interval, self.stale_for),
             self.timeout,
             first,
-            move || {
+            move |reason| {
                 let source = Arc::clone(&source);
-                async move { source.fetch().await }
+                async move { source.fetch(reason).await }
             },
         );
         let mut audiences = self.audiences;
@@ -474,46 +484,84 @@ struct Discovery {
 
 impl Source {
     /// The keys, from wherever they are now.
-    async fn fetch(&self) -> Result<Fetched, FetchError> {
-        time::timeout(self.timeout, self.fetch_at_leisure())
-            .await
-            .map_err(|_| FetchError::Timeout)?
-    }
-
-    async fn fetch_at_leisure(&self) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, reason: Reason) -> Result<Fetched, Failed> {
+        let request = Request {
+            source: self,
+            reason,
+            begin: Instant::now(),
+        };
         let discovered;
         let key_set = match &self.places {
             Places::KeySet(address) => address,
             Places::Discovery(places) => {
                 // Each time, since an issuer may move its keys.
-                discovered = self.discover(places).await?;
+                discovered = self.discover(places, &request).await?;
                 &discovered
             }
         };
-        let document = self.fetcher.get(key_set).await?;
+        let document = request.get(key_set).await?;
+        let judged = key_set::judge(&document.body, &self.algorithms)
+            .map_err(|error| failed(key_set, error))?;
         Ok(Fetched {
-            judged: key_set::judge(&document.body, &self.algorithms)?,
+            judged,
             lifetime: document.lifetime,
+            url: key_set.shown(),
         })
     }
 
-    async fn discover(&self, [first, second]: &[Address; 2]) -> Result<Address, FetchError> {
-        let document = match self.fetcher.get(first).await {
+    async fn discover(
+        &self,
+        [first, second]: &[Address; 2],
+        request: &Request<'_>,
+    ) -> Result<Address, Failed> {
+        let mut place = first;
+        let document = match request.get(first).await {
             // Nothing is there. Any other failure may be over soon, and says nothing of the second.
-            Err(FetchError::Status(404 | 410)) => self.fetcher.get(second).await?,
+            Err(Failed {
+                error: FetchError::Status(404 | 410),
+                ..
+            }) => {
+                place = second;
+                request.get(second).await?
+            }
             other => other?,
         };
-        let discovery: Discovery =
-            serde_json::from_slice(&document.body).map_err(|_| FetchError::NoDiscovery)?;
+        let discovery: Discovery = serde_json::from_slice(&document.body)
+            .map_err(|_| failed(place, FetchError::NoDiscovery))?;
         // Exactly (RFC 8414 §3.3): otherwise one issuer could pass its keys off as another's.
         if discovery.issuer != self.issuer {
-            return Err(FetchError::OtherIssuer);
+            return Err(failed(place, FetchError::OtherIssuer));
         }
-        let key_set = Address::parse(&discovery.jwks_uri, self.may_be_plain)?;
+        let key_set = Address::parse(&discovery.jwks_uri, self.may_be_plain)
+            .map_err(|error| failed(place, error.into()))?;
         // What was learnt safely must not be thrown away by an unsafe second step.
         if first.is_https() && !key_set.is_https() {
-            return Err(AddressError::Insecure.into());
+            return Err(failed(place, AddressError::Insecure.into()));
         }
         Ok(key_set)
+    }
+}
+
+/// One fetch, of one document or of two, which have one time together.
+struct Request<'s> {
+    source: &'s Source,
+    reason: Reason,
+    begin: Instant,
+}
+
+impl Request<'_> {
+    async fn get(&self, address: &Address) -> Result<Document, Failed> {
+        let rest = self.source.timeout.saturating_sub(self.begin.elapsed());
+        time::timeout(rest, self.source.fetcher.get(address, self.reason))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
+            .map_err(|error| failed(address, error))
+    }
+}
+
+fn failed(address: &Address, error: FetchError) -> Failed {
+    Failed {
+        url: address.shown(),
+        error,
     }
 }
