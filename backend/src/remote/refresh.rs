@@ -1,8 +1,13 @@
 //! The task that keeps the keys fresh, and how requests wait for it.
 
 use std::{
+    error::Error,
     fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -41,6 +46,11 @@ pub(super) struct Failed {
     pub(super) url: String,
     pub(super) error: FetchError,
 }
+
+/// What went wrong is no server's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the fetch panicked, which is a bug")]
+struct Panicked;
 
 impl Fetched {
     /// The same, unless nothing of it can be used. Such a set is an accident, an empty answer of a
@@ -189,9 +199,10 @@ impl Shared {
                     continue;
                 }
             };
-            match fetch(reason).await {
-                Ok(fetched) => self.replace(fetched, &mut left_out),
-                Err(failed) => self.keep(&failed),
+            match unless_it_panics(fetch(reason)).await {
+                Ok(Ok(fetched)) => self.replace(fetched, &mut left_out),
+                Ok(Err(failed)) => self.keep(Some(&failed.url), &failed.error),
+                Err(panicked) => self.keep(None, &panicked),
             }
         }
     }
@@ -204,7 +215,7 @@ impl Shared {
         }
         let fetched = match fetched.usable() {
             Ok(fetched) => fetched,
-            Err(failed) => return self.keep(&failed),
+            Err(failed) => return self.keep(Some(&failed.url), &failed.error),
         };
         self.keys.replace(fetched.judged.keys);
         let mut schedule = self.schedule();
@@ -215,7 +226,7 @@ impl Shared {
         self.over.send_replace(());
     }
 
-    fn keep(&self, Failed { url, error }: &Failed) {
+    fn keep(&self, url: Option<&str>, error: &(dyn Error + 'static)) {
         let mut schedule = self.schedule();
         if schedule.failed(self.clock.monotonic(), jitter()) {
             tracing::warn!(
@@ -242,6 +253,19 @@ pub(super) fn report(issuer: &str, left_out: &[LeftOut]) {
             tracing::debug!(issuer, place, %why, "a key of the JWK set is not used");
         }
     }
+}
+
+/// A panic is one more failure: it must not end the task, for which requests would wait for ever.
+async fn unless_it_panics<F: Future>(fetch: F) -> Result<F::Output, Panicked> {
+    let mut fetch = pin!(fetch);
+    // After a panic it is not polled again, so nobody sees what it left half done.
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| fetch.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
+    .await
 }
 
 fn jitter() -> u8 {

@@ -236,6 +236,34 @@ async fn outage_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn panic_of_a_fetch_is_one_more_failure() {
+    let new = key();
+    let server = Server::new([Some(new.clone())]);
+    let calls = AtomicUsize::new(0);
+    let refresh = Refresh::start(
+        "https://auth.example.com".to_owned(),
+        Arc::new(PausedClock(Instant::now())),
+        Schedule::new(INTERVAL, STALE_FOR),
+        PATIENCE,
+        None,
+        move |_| {
+            let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+            let answer = server.clone().answer();
+            async move {
+                assert!(!is_first, "as a bug would");
+                answer.await
+            }
+        },
+    );
+
+    refresh.wait().await;
+    assert!(!refresh.is_usable());
+    sleep(INTERVAL).await;
+
+    assert!(refresh.is_usable() && has(&refresh, &new));
+}
+
+#[tokio::test(start_paused = true)]
 async fn fetch_says_whether_a_token_asked_for_it() {
     let reasons: Arc<Mutex<Vec<Reason>>> = Arc::default();
     let refresh = Refresh::start(
