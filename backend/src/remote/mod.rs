@@ -89,6 +89,8 @@ pub struct RemoteKeys {
 
 #[derive(Debug, Clone)]
 enum Place {
+    /// The issuer is a Countersign, beneath whose origin the set is.
+    Countersign,
     /// The set itself.
     KeySet(String),
     /// A document of the issuer names it.
@@ -101,6 +103,12 @@ pub enum RemoteError {
     /// The issuer or the address of its keys.
     #[error("the address is not acceptable")]
     Address(#[from] AddressError),
+    /// Tokens have an `iss` of exactly one form, and with another one none would be accepted.
+    #[error("not the public URL of a Countersign, which has this form: `{expected}`")]
+    NotOrigin {
+        /// The origin in what was given.
+        expected: String,
+    },
     /// Without an audience every token of the issuer would do, also one that was made for somebody
     /// else.
     #[error("no audience was given")]
@@ -138,17 +146,17 @@ impl From<Failed> for RemoteError {
 impl RemoteKeys {
     /// A Countersign elsewhere, by its `public_url`: its keys are at `/.well-known/jwks.json`
     /// beneath it, its tokens are as in RFC 9068, and their audience is the URL itself unless
-    /// another one is set. Where its `token.issuer` is something else, take
+    /// another one is set. The URL is an origin as tokens have it in `iss`: in lower case, and
+    /// without the scheme's own port. Where its `token.issuer` is something else, take
     /// [`RemoteKeys::of_jwks`] and [`RemoteKeys::profile`].
     pub fn of_countersign(public_url: impl Into<String>) -> Self {
         let public_url = public_url.into();
         // Forgiven, as in the Countersign's own configuration: `iss` has none.
         let issuer = public_url.strip_suffix('/').unwrap_or(&public_url);
-        let key_set = format!("{issuer}{}", countersign_types::routes::JWKS);
         Self {
             own_audience: Some(issuer.to_owned()),
             algorithms: ASYMMETRIC.to_vec(),
-            ..Self::new(issuer.to_owned(), Place::KeySet(key_set), Profile::Rfc9068)
+            ..Self::new(issuer.to_owned(), Place::Countersign, Profile::Rfc9068)
         }
     }
 
@@ -297,6 +305,14 @@ impl RemoteKeys {
             return Err(RemoteError::NoAudience);
         }
         let places = match &self.place {
+            Place::Countersign => {
+                let origin = Address::parse(&self.issuer, self.may_be_plain)?.origin();
+                if origin != self.issuer {
+                    return Err(RemoteError::NotOrigin { expected: origin });
+                }
+                let key_set = format!("{origin}{}", countersign_types::routes::JWKS);
+                Places::KeySet(Address::parse(&key_set, self.may_be_plain)?)
+            }
             Place::KeySet(url) => Places::KeySet(Address::parse(url, self.may_be_plain)?),
             Place::Discovery => {
                 Places::Discovery(Address::discovery(&self.issuer, self.may_be_plain)?)

@@ -185,6 +185,17 @@ async fn settings_that_cannot_be_meant_are_refused_without_a_fetch() {
         insecure.build_lazily().await,
         Err(RemoteError::Address(AddressError::Insecure))
     ));
+    for (given, form) in [
+        ("https://Auth.example.com", "https://auth.example.com"),
+        ("https://auth.example.com:443", "https://auth.example.com"),
+        ("https://auth.example.com/auth", "https://auth.example.com"),
+        ("http://127.0.0.1:03000", "http://127.0.0.1:3000"),
+    ] {
+        let refused = RemoteKeys::of_countersign(given).build_lazily().await;
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains(&format!("`{form}`")), "{error}");
+        assert!(matches!(error, RemoteError::NotOrigin { .. }), "{error:?}");
+    }
     let error = issuer.keys().trust("no PEM").build().await;
     assert!(matches!(error, Err(RemoteError::Certificate)));
 
