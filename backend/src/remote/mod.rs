@@ -10,8 +10,9 @@ mod key_set;
 mod refresh;
 mod schedule;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
+use rustls_native_certs::load_native_certs;
 use serde::Deserialize;
 use tokio::{
     task,
@@ -122,7 +123,7 @@ pub enum RemoteError {
     /// A slim container has none; installing `ca-certificates` there, or naming a file in
     /// `SSL_CERT_FILE`, gives it some.
     #[error("this system trusts no certificate authority at all")]
-    NoAuthorities,
+    NoAuthorities(#[source] Option<Box<dyn Error + Send + Sync>>),
     /// The crypto library has no TLS.
     #[error("TLS cannot be set up")]
     Tls,
@@ -323,10 +324,13 @@ impl RemoteKeys {
             Places::KeySet(address) | Places::Discovery([address, _]) => address.is_https(),
         };
         // Half of the time to connect, so that what follows has some too.
-        let fetcher =
-            task::spawn_blocking(move || Fetcher::new(&authorities, is_https, timeout / 2))
-                .await
-                .map_err(|_| RemoteError::Tls)??;
+        let fetcher = task::spawn_blocking(move || {
+            // Reads files, which blocks.
+            let system = load_native_certs();
+            Fetcher::new(system, &authorities, is_https, timeout / 2)
+        })
+        .await
+        .map_err(|_| RemoteError::Tls)??;
         Ok(Source {
             fetcher,
             places,
