@@ -30,7 +30,7 @@ use crate::{
     Auth,
     clock::{Clock, SystemClock},
     guard::{Accept, Accepted, Ask, GuardError},
-    token::{Algorithm, Profile, PublicKeys, Rejection, Unverified, Verified, Verifier},
+    token::{Algorithm, Finding, Profile, PublicKeys, Rejection, Unverified, Verified, Verifier},
 };
 
 /// Every algorithm with a public key. A Countersign's keys name theirs.
@@ -423,6 +423,7 @@ impl RemoteVerifier {
         {
             return Ok(remote.verify(token)?);
         }
+        remote.say_why(token, rejection);
         Err(rejection.into())
     }
 
@@ -449,6 +450,30 @@ impl Auth {
 impl Remote {
     fn verify(&self, token: &str) -> Result<Verified, Rejection> {
         self.verifier.verify(token, self.clock.now().as_secs())
+    }
+
+    /// A token of this issuer's keys that is refused all the same is mostly a setting that should be
+    /// mended, and who has to find it is told both sides. The answer tells neither.
+    fn say_why(&self, token: &str, rejection: Rejection) {
+        let claim = match rejection {
+            Rejection::WrongIssuer => "iss",
+            Rejection::WrongAudience => "aud",
+            Rejection::LivesTooLong => "exp - iat",
+            _ => return,
+        };
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let findings = self.verifier.explain(token, self.clock.now().as_secs());
+        for Finding { expected, got, .. } in findings.iter().filter(|it| it.what == claim) {
+            // Signed, and still somebody else's text: quoted.
+            tracing::debug!(
+                claim,
+                expected,
+                ?got,
+                "a token is signed by a key of the issuer and refused for a claim"
+            );
+        }
     }
 
     /// Whether newer keys could change the verdict. Read from what nobody has signed yet, so it

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use countersign::{remote::RemoteKeys, token::Algorithm};
+use countersign::{
+    remote::RemoteKeys,
+    token::{Algorithm, Rejection},
+};
 use serde_json::json;
 use tracing::{Level, subscriber::DefaultGuard};
 
@@ -94,6 +97,25 @@ async fn outage_is_told_when_it_begins_when_the_keys_end_and_when_it_is_over() {
     assert_eq!(verdict(&verifier, &token).await, Ok(()));
     assert_eq!(log.lines(" INFO").len(), 1);
     assert_eq!(log.lines(" WARN").len(), 1);
+}
+
+#[tokio::test]
+async fn token_of_another_issuer_under_the_same_key_is_told_with_both_names() {
+    let (log, _guard) = Log::begin();
+    let known = key();
+    let issuer = Issuer::start(&[&known]).await;
+    let verifier = issuer.keys().build().await.unwrap();
+
+    let token = issuer.token_of("https://other.test", &known);
+    let refused = verdict(&verifier, &token).await;
+
+    assert_eq!(refused, Err(Refused::Token(Rejection::WrongIssuer)));
+    let lines = log.lines("DEBUG");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["claim=\"iss\"", ISSUER, "https://other.test"] {
+        assert!(lines[0].contains(part), "{lines:?}");
+    }
+    assert!(!lines[0].contains(&token) && !lines[0].contains(AUDIENCE));
 }
 
 #[tokio::test]
