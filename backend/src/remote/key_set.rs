@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -126,8 +125,7 @@ fn key(mut jwk: Value, algorithms: &[Algorithm]) -> Result<VerifyingKey, Why> {
             members.insert("alg".to_owned(), only.as_str().into());
         }
     }
-    let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| Why::Unknown)?;
-    let key = VerifyingKey::from_jwk(&jwk)?;
+    let key = VerifyingKey::from_value(jwk).map_err(|_| Why::Unknown)??;
     if !algorithms.contains(&key.algorithm()) {
         return Err(Why::NotInList(key.algorithm()));
     }

@@ -495,10 +495,12 @@ impl Remote {
         };
         is_unknown
             && text(token.claims.get("iss"), &self.issuer)
-            && self
-                .algorithms
-                .iter()
-                .any(|algorithm| text(token.header.get("alg"), algorithm.as_str()))
+            && self.algorithms.iter().any(|algorithm| {
+                let mut names = [Some(algorithm.as_str()), algorithm.full_name()]
+                    .into_iter()
+                    .flatten();
+                names.any(|name| text(token.header.get("alg"), name))
+            })
     }
 }
 

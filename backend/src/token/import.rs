@@ -9,7 +9,6 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -425,9 +424,10 @@ impl PublicKeys {
                 continue;
             }
             must_be_whole(key).map_err(refused)?;
-            let jwk: Jwk =
-                serde_json::from_value(key.clone()).map_err(|_| refused(KeyError::NotJwk))?;
-            found.push(VerifyingKey::from_jwk(&jwk).map_err(refused)?);
+            let key = VerifyingKey::from_value(key.clone())
+                .map_err(|_| refused(KeyError::NotJwk))?
+                .map_err(refused)?;
+            found.push(key);
         }
         if found.is_empty() {
             return Err(JwksError::Empty);
@@ -463,8 +463,9 @@ fn is_of_others(key: &Value) -> bool {
         (Some("OKP"), Some(curve)) => curve == "Ed25519",
         _ => false,
     };
-    let algorithm = key["alg"].as_str().map(str::parse::<Algorithm>);
-    let is_ours = !matches!(algorithm, Some(Err(_)));
+    let is_ours = key["alg"].as_str().is_none_or(|name| {
+        name.parse::<Algorithm>().is_ok() || Algorithm::of_full_name(name).is_some()
+    });
     let signs = key["use"].as_str().is_none_or(|purpose| purpose == "sig");
     !(is_known && is_ours && signs)
 }

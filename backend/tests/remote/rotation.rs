@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::token::{Algorithm, Rejection};
@@ -205,4 +205,35 @@ async fn keys_without_names_serve_tokens_without_names() {
 
     assert_eq!(verdict(&verifier, &token(&new)).await, Ok(()));
     assert_eq!(issuer.calls(KEYS), 2);
+}
+
+#[tokio::test]
+async fn full_name_of_an_algorithm_is_taken_from_the_tokens_of_keys_that_say_it() {
+    let (old, new) = (Key::new(Algorithm::EdDsa), Key::new(Algorithm::EdDsa));
+    let issuer = Issuer::start(&[&old]).await;
+    let verifier = issuer.keys().build().await.unwrap();
+    let token = |key: &Key| {
+        let kid = key.jwk()["kid"].clone();
+        let claims = json!({
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "ada",
+            "exp": 1_767_268_800 + 60,
+        });
+        let [header, claims] = [json!({ "alg": "Ed25519", "kid": kid }), claims]
+            .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let pair = Ed25519KeyPair::from_pkcs8(key.0.pkcs8()).unwrap();
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes()));
+        format!("{message}.{signature}")
+    };
+    let wrong = Err(Refused::Token(Rejection::WrongAlgorithm));
+    assert_eq!(verdict(&verifier, &token(&old)).await, wrong);
+
+    let mut published = new.jwk();
+    published["alg"] = json!("Ed25519");
+    issuer.reply(KEYS, Reply::json(&json!({ "keys": [published] })));
+
+    assert_eq!(verdict(&verifier, &token(&new)).await, Ok(()));
+    assert_eq!(verdict(&verifier, &issuer.token(&new)).await, Ok(()));
 }
