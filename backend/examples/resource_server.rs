@@ -3,8 +3,11 @@
 //!
 //! ```sh
 //! cargo run -- serve
-//! cargo run --example resource_server --no-default-features --features remote-jwks -- http://localhost:3000
+//! cargo run --example resource_server --no-default-features --features remote-jwks -- http://127.0.0.1:3000
 //! ```
+//!
+//! The URL is the one that the Countersign's tokens have as `iss`: `http://localhost:3000` is where
+//! its keys are too, and still another issuer, of which no token comes.
 //!
 //! It accepts a token until that expires, also after a sign-out: whether a session lives is known to
 //! the server that has it.

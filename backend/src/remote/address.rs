@@ -75,6 +75,28 @@ impl Address {
         Ok(issuer)
     }
 
+    /// Scheme, host and port, in the one form in which a Countersign has them in `iss` (RFC 6454
+    /// §6.2).
+    pub(super) fn origin(&self) -> String {
+        let (scheme, own_port) = if self.is_https {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let host = self.uri.host().unwrap_or_default().to_ascii_lowercase();
+        match self.uri.port_u16() {
+            Some(port) if port != own_port => format!("{scheme}://{host}:{port}"),
+            _ => format!("{scheme}://{host}"),
+        }
+    }
+
+    /// For people: without the query, where some servers take a secret.
+    pub(super) fn shown(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let authority = self.uri.authority().map_or("", |it| it.as_str());
+        format!("{scheme}://{authority}{}", self.uri.path())
+    }
+
     /// For the client.
     pub(super) const fn uri(&self) -> &Uri {
         &self.uri
@@ -143,6 +165,30 @@ mod tests {
             Address::issuer("https://example.com/?tenant=1", false),
             Err(AddressError::Query)
         );
+    }
+
+    #[test]
+    fn origin_has_one_form() {
+        for (text, origin) in [
+            ("https://auth.example.com", "https://auth.example.com"),
+            ("https://Auth.Example.COM:443/", "https://auth.example.com"),
+            (
+                "https://auth.example.com:8443",
+                "https://auth.example.com:8443",
+            ),
+            ("https://auth.example.com/a?b", "https://auth.example.com"),
+            ("http://127.0.0.1:80", "http://127.0.0.1"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+        ] {
+            assert_eq!(Address::parse(text, false).unwrap().origin(), origin);
+        }
+    }
+
+    #[test]
+    fn query_is_not_shown() {
+        let address = Address::parse("https://example.com:8443/keys?secret=1", false).unwrap();
+
+        assert_eq!(address.shown(), "https://example.com:8443/keys");
     }
 
     #[test]

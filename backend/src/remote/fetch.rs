@@ -19,10 +19,12 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
+use rustls_native_certs::CertificateResult;
 
 use super::{
     RemoteError,
     address::{Address, AddressError},
+    schedule::Reason,
 };
 
 /// The largest document that is read. The sets of large providers have some ten kilobytes.
@@ -63,6 +65,10 @@ pub enum FetchError {
     /// More than 100 keys.
     #[error("the JWK set has too many keys")]
     TooManyKeys,
+    /// Nothing in the set can be used: a Countersign that signs with HS256, for instance, publishes
+    /// no key.
+    #[error("the JWK set has no key that can be used")]
+    NoUsableKey,
 }
 
 /// A document, and how long it holds by the word of its server.
@@ -82,15 +88,16 @@ impl fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// Reads the system's authorities, which blocks, and adds some more in PEM.
+    /// Trusts the system's authorities, and some more in PEM.
     pub(super) fn new(
+        system: CertificateResult,
         more: &[Vec<u8>],
         is_https: bool,
         connect_timeout: Duration,
     ) -> Result<Self, RemoteError> {
         let mut roots = RootCertStore::empty();
         // A certificate that cannot be read must not spoil the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(system.certs);
         for pem in more {
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -104,7 +111,9 @@ impl Fetcher {
             }
         }
         if roots.is_empty() && is_https {
-            return Err(RemoteError::NoAuthorities);
+            // The first says as much as all of them.
+            let cause = system.errors.into_iter().next();
+            return Err(RemoteError::NoAuthorities(cause.map(Into::into)));
         }
         // Named, since an application may have a second provider among its crates.
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -132,13 +141,22 @@ impl Fetcher {
     }
 
     /// The document at an address. Whoever calls limits the time.
-    pub(super) async fn get(&self, address: &Address) -> Result<Document, FetchError> {
-        let request = Request::get(address.uri())
+    pub(super) async fn get(
+        &self,
+        address: &Address,
+        reason: Reason,
+    ) -> Result<Document, FetchError> {
+        let mut request = Request::get(address.uri())
             .header(header::ACCEPT, "application/json, application/jwk-set+json")
             .header(
                 header::USER_AGENT,
                 concat!("countersign/", env!("CARGO_PKG_VERSION")),
-            )
+            );
+        if reason == Reason::Token {
+            // RFC 9111 §5.2.1.4: a cache on the way asks the server first.
+            request = request.header(header::CACHE_CONTROL, "no-cache");
+        }
+        let request = request
             .body(Empty::new())
             .map_err(|error| FetchError::Connection(error.into()))?;
         let answer = self.0.request(request).await.map_err(|error| {
@@ -221,6 +239,10 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use rustls_native_certs::load_certs_from_paths;
+
     use super::*;
 
     fn lifetime_of(headers: &[(&str, &str)]) -> Option<u64> {
@@ -229,6 +251,17 @@ mod tests {
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
             .collect();
         lifetime(&headers).map(|lifetime| lifetime.as_secs())
+    }
+
+    #[test]
+    fn system_whose_authorities_cannot_be_read_says_why() {
+        let system = load_certs_from_paths(Some(Path::new("nowhere.pem")), None);
+
+        let refused = Fetcher::new(system, &[], true, Duration::from_secs(1)).unwrap_err();
+
+        assert!(matches!(refused, RemoteError::NoAuthorities(_)));
+        let cause = refused.source().unwrap().to_string();
+        assert!(cause.contains("nowhere.pem"), "{cause}");
     }
 
     #[test]

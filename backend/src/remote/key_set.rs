@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::FetchError;
-use crate::token::{Algorithm, KeyError, PublicKeys, VerifyingKey};
+use crate::token::{Algorithm, KeyError, PRIVATE_MEMBERS, PublicKeys, VerifyingKey};
 
 /// How many keys a set may have: a token without a `kid` is tried with several.
 const MAX_KEYS: usize = 100;
@@ -89,7 +88,7 @@ pub(super) fn judge(body: &[u8], algorithms: &[Algorithm]) -> Result<Judged, Fet
     let mut used = Vec::new();
     for mut same_name in named.into_values() {
         if same_name.len() == 1 {
-            used.extend(same_name.pop().map(|(_, key)| key));
+            used.extend(same_name.pop());
         } else {
             // Which of them a token means, nobody knows.
             left_out.extend(same_name.into_iter().map(|(place, _)| LeftOut {
@@ -99,7 +98,10 @@ pub(super) fn judge(body: &[u8], algorithms: &[Algorithm]) -> Result<Judged, Fet
         }
     }
     left_out.sort_unstable_by_key(|key| key.place);
-    let keys = PublicKeys::new(used).map_err(|_| FetchError::NoKeySet)?;
+    // As published: of many keys, a token without a name is tried with the first.
+    used.sort_unstable_by_key(|(place, _)| *place);
+    let keys =
+        PublicKeys::new(used.into_iter().map(|(_, key)| key)).map_err(|_| FetchError::NoKeySet)?;
     Ok(Judged { keys, left_out })
 }
 
@@ -110,7 +112,10 @@ fn key(mut jwk: Value, algorithms: &[Algorithm]) -> Result<VerifyingKey, Why> {
     if kind == Some("oct") || members.contains_key("k") {
         return Err(Why::Secret);
     }
-    if members.contains_key("d") {
+    if PRIVATE_MEMBERS
+        .iter()
+        .any(|member| members.contains_key(*member))
+    {
         return Err(Why::Private);
     }
     if is_rsa && !members.contains_key("alg") {
@@ -120,8 +125,7 @@ fn key(mut jwk: Value, algorithms: &[Algorithm]) -> Result<VerifyingKey, Why> {
             members.insert("alg".to_owned(), only.as_str().into());
         }
     }
-    let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| Why::Unknown)?;
-    let key = VerifyingKey::from_jwk(&jwk)?;
+    let key = VerifyingKey::from_value(jwk).map_err(|_| Why::Unknown)??;
     if !algorithms.contains(&key.algorithm()) {
         return Err(Why::NotInList(key.algorithm()));
     }
@@ -207,15 +211,20 @@ mod tests {
         let secret = json!({ "kty": "oct", "k": "A".repeat(86), "alg": "HS256", "kid": "1" });
         // What verifies by kind is no secret under another name either.
         let disguised = with(jwk(Algorithm::Es256), "k", json!("A".repeat(86)));
-        let private = with(jwk(Algorithm::EdDsa), "d", json!("A".repeat(43)));
 
         assert_eq!(
-            judged(&[secret, disguised, private], ALL),
-            (
-                0,
-                vec![(1, Why::Secret), (2, Why::Secret), (3, Why::Private)]
-            )
+            judged(&[secret, disguised], ALL),
+            (0, vec![(1, Why::Secret), (2, Why::Secret)])
         );
+        // From a prime of an RSA key follows the rest of it.
+        for member in ["d", "p", "q", "dp", "dq", "qi", "oth"] {
+            let private = with(jwk(Algorithm::Rs256), member, json!("AQAB"));
+            assert_eq!(
+                judged(&[private], ALL),
+                (0, vec![(1, Why::Private)]),
+                "{member}"
+            );
+        }
         assert!(Why::Secret.is_fault() && Why::Private.is_fault());
     }
 
@@ -271,6 +280,20 @@ mod tests {
             (1, vec![(1, Why::RepeatedName), (2, Why::RepeatedName)])
         );
         assert_eq!(judged(&[one.clone(), one], ALL), (1, vec![]));
+    }
+
+    #[test]
+    fn keys_stay_in_the_order_in_which_they_are_published() {
+        let keys: Vec<_> = (0..20)
+            .map(|place| with(jwk(Algorithm::EdDsa), "kid", json!(place.to_string())))
+            .collect();
+        let set = json!({ "keys": keys }).to_string();
+
+        let keys = judge(set.as_bytes(), ALL).unwrap().keys;
+
+        let names: Vec<_> = keys.iter().map(|key| key.kid().to_owned()).collect();
+        let published: Vec<_> = (0..20).map(|place| place.to_string()).collect();
+        assert_eq!(names, published);
     }
 
     #[test]

@@ -10,23 +10,27 @@ mod key_set;
 mod refresh;
 mod schedule;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
+use rustls_native_certs::load_native_certs;
 use serde::Deserialize;
-use tokio::{task, time};
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 
 use self::{
     address::Address,
-    fetch::Fetcher,
-    refresh::{Fetched, Refresh},
-    schedule::Schedule,
+    fetch::{Document, Fetcher},
+    refresh::{Failed, Fetched, Refresh},
+    schedule::{Reason, Schedule},
 };
 pub use self::{address::AddressError, fetch::FetchError};
 use crate::{
     Auth,
     clock::{Clock, SystemClock},
     guard::{Accept, Accepted, Ask, GuardError},
-    token::{Algorithm, Profile, PublicKeys, Rejection, Unverified, Verified, Verifier},
+    token::{Algorithm, Finding, Profile, PublicKeys, Rejection, Unverified, Verified, Verifier},
 };
 
 /// Every algorithm with a public key. A Countersign's keys name theirs.
@@ -86,6 +90,8 @@ pub struct RemoteKeys {
 
 #[derive(Debug, Clone)]
 enum Place {
+    /// The issuer is a Countersign, beneath whose origin the set is.
+    Countersign,
     /// The set itself.
     KeySet(String),
     /// A document of the issuer names it.
@@ -98,6 +104,12 @@ pub enum RemoteError {
     /// The issuer or the address of its keys.
     #[error("the address is not acceptable")]
     Address(#[from] AddressError),
+    /// Tokens have an `iss` of exactly one form, and with another one none would be accepted.
+    #[error("not the public URL of a Countersign, which has this form: `{expected}`")]
+    NotOrigin {
+        /// The origin in what was given.
+        expected: String,
+    },
     /// Without an audience every token of the issuer would do, also one that was made for somebody
     /// else.
     #[error("no audience was given")]
@@ -111,33 +123,41 @@ pub enum RemoteError {
     /// A slim container has none; installing `ca-certificates` there, or naming a file in
     /// `SSL_CERT_FILE`, gives it some.
     #[error("this system trusts no certificate authority at all")]
-    NoAuthorities,
+    NoAuthorities(#[source] Option<Box<dyn Error + Send + Sync>>),
     /// The crypto library has no TLS.
     #[error("TLS cannot be set up")]
     Tls,
     /// The first fetch failed.
-    #[error("the keys cannot be fetched")]
-    Fetch(#[from] FetchError),
-    /// The set was fetched, and nothing in it can be used: a Countersign that signs with HS256, for
-    /// instance, publishes no key.
-    #[error("the JWK set has no key that can be used")]
-    NoUsableKey,
+    #[error("the keys cannot be fetched from {url}")]
+    Fetch {
+        /// The URL, without its query: of the set, or of the document that names it.
+        url: String,
+        /// Why.
+        #[source]
+        error: FetchError,
+    },
+}
+
+impl From<Failed> for RemoteError {
+    fn from(Failed { url, error }: Failed) -> Self {
+        Self::Fetch { url, error }
+    }
 }
 
 impl RemoteKeys {
     /// A Countersign elsewhere, by its `public_url`: its keys are at `/.well-known/jwks.json`
     /// beneath it, its tokens are as in RFC 9068, and their audience is the URL itself unless
-    /// another one is set. Where its `token.issuer` is something else, take
+    /// another one is set. The URL is an origin as tokens have it in `iss`: in lower case, and
+    /// without the scheme's own port. Where its `token.issuer` is something else, take
     /// [`RemoteKeys::of_jwks`] and [`RemoteKeys::profile`].
     pub fn of_countersign(public_url: impl Into<String>) -> Self {
         let public_url = public_url.into();
         // Forgiven, as in the Countersign's own configuration: `iss` has none.
         let issuer = public_url.strip_suffix('/').unwrap_or(&public_url);
-        let key_set = format!("{issuer}{}", countersign_types::routes::JWKS);
         Self {
             own_audience: Some(issuer.to_owned()),
             algorithms: ASYMMETRIC.to_vec(),
-            ..Self::new(issuer.to_owned(), Place::KeySet(key_set), Profile::Rfc9068)
+            ..Self::new(issuer.to_owned(), Place::Countersign, Profile::Rfc9068)
         }
     }
 
@@ -261,10 +281,9 @@ impl RemoteKeys {
     /// used: a service that cannot let anybody in says so at its start.
     pub async fn build(self) -> Result<RemoteVerifier, RemoteError> {
         let source = self.source().await?;
-        let first = source.fetch().await?;
-        if first.judged.keys.iter().next().is_none() {
-            return Err(RemoteError::NoUsableKey);
-        }
+        let first = source.fetch(Reason::Time).await?;
+        refresh::report(&self.issuer, &first.judged.left_out);
+        let first = first.usable()?;
         Ok(self.start(source, Some(first)))
     }
 
@@ -287,6 +306,14 @@ impl RemoteKeys {
             return Err(RemoteError::NoAudience);
         }
         let places = match &self.place {
+            Place::Countersign => {
+                let origin = Address::parse(&self.issuer, self.may_be_plain)?.origin();
+                if origin != self.issuer {
+                    return Err(RemoteError::NotOrigin { expected: origin });
+                }
+                let key_set = format!("{origin}{}", countersign_types::routes::JWKS);
+                Places::KeySet(Address::parse(&key_set, self.may_be_plain)?)
+            }
             Place::KeySet(url) => Places::KeySet(Address::parse(url, self.may_be_plain)?),
             Place::Discovery => {
                 Places::Discovery(Address::discovery(&self.issuer, self.may_be_plain)?)
@@ -297,10 +324,13 @@ impl RemoteKeys {
             Places::KeySet(address) | Places::Discovery([address, _]) => address.is_https(),
         };
         // Half of the time to connect, so that what follows has some too.
-        let fetcher =
-            task::spawn_blocking(move || Fetcher::new(&authorities, is_https, timeout / 2))
-                .await
-                .map_err(|_| RemoteError::Tls)??;
+        let fetcher = task::spawn_blocking(move || {
+            // Reads files, which blocks.
+            let system = load_native_certs();
+            Fetcher::new(system, &authorities, is_https, timeout / 2)
+        })
+        .await
+        .map_err(|_| RemoteError::Tls)??;
         Ok(Source {
             fetcher,
             places,
@@ -319,9 +349,9 @@ impl RemoteKeys {
             Schedule::new(self.interval, self.stale_for),
             self.timeout,
             first,
-            move || {
+            move |reason| {
                 let source = Arc::clone(&source);
-                async move { source.fetch().await }
+                async move { source.fetch(reason).await }
             },
         );
         let mut audiences = self.audiences;
@@ -393,6 +423,7 @@ impl RemoteVerifier {
         {
             return Ok(remote.verify(token)?);
         }
+        remote.say_why(token, rejection);
         Err(rejection.into())
     }
 
@@ -421,6 +452,30 @@ impl Remote {
         self.verifier.verify(token, self.clock.now().as_secs())
     }
 
+    /// A token of this issuer's keys that is refused all the same is mostly a setting that should be
+    /// mended, and who has to find it is told both sides. The answer tells neither.
+    fn say_why(&self, token: &str, rejection: Rejection) {
+        let claim = match rejection {
+            Rejection::WrongIssuer => "iss",
+            Rejection::WrongAudience => "aud",
+            Rejection::LivesTooLong => "exp - iat",
+            _ => return,
+        };
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let findings = self.verifier.explain(token, self.clock.now().as_secs());
+        for Finding { expected, got, .. } in findings.iter().filter(|it| it.what == claim) {
+            // Signed, and still somebody else's text: quoted.
+            tracing::debug!(
+                claim,
+                expected,
+                ?got,
+                "a token is signed by a key of the issuer and refused for a claim"
+            );
+        }
+    }
+
     /// Whether newer keys could change the verdict. Read from what nobody has signed yet, so it
     /// decides no more than whether the issuer is asked, which it is seldom enough.
     fn may_be_of_a_newer_key(&self, token: &str, rejection: Rejection) -> bool {
@@ -440,10 +495,12 @@ impl Remote {
         };
         is_unknown
             && text(token.claims.get("iss"), &self.issuer)
-            && self
-                .algorithms
-                .iter()
-                .any(|algorithm| text(token.header.get("alg"), algorithm.as_str()))
+            && self.algorithms.iter().any(|algorithm| {
+                let mut names = [Some(algorithm.as_str()), algorithm.full_name()]
+                    .into_iter()
+                    .flatten();
+                names.any(|name| text(token.header.get("alg"), name))
+            })
     }
 }
 
@@ -474,46 +531,84 @@ struct Discovery {
 
 impl Source {
     /// The keys, from wherever they are now.
-    async fn fetch(&self) -> Result<Fetched, FetchError> {
-        time::timeout(self.timeout, self.fetch_at_leisure())
-            .await
-            .map_err(|_| FetchError::Timeout)?
-    }
-
-    async fn fetch_at_leisure(&self) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, reason: Reason) -> Result<Fetched, Failed> {
+        let request = Request {
+            source: self,
+            reason,
+            begin: Instant::now(),
+        };
         let discovered;
         let key_set = match &self.places {
             Places::KeySet(address) => address,
             Places::Discovery(places) => {
                 // Each time, since an issuer may move its keys.
-                discovered = self.discover(places).await?;
+                discovered = self.discover(places, &request).await?;
                 &discovered
             }
         };
-        let document = self.fetcher.get(key_set).await?;
+        let document = request.get(key_set).await?;
+        let judged = key_set::judge(&document.body, &self.algorithms)
+            .map_err(|error| failed(key_set, error))?;
         Ok(Fetched {
-            judged: key_set::judge(&document.body, &self.algorithms)?,
+            judged,
             lifetime: document.lifetime,
+            url: key_set.shown(),
         })
     }
 
-    async fn discover(&self, [first, second]: &[Address; 2]) -> Result<Address, FetchError> {
-        let document = match self.fetcher.get(first).await {
+    async fn discover(
+        &self,
+        [first, second]: &[Address; 2],
+        request: &Request<'_>,
+    ) -> Result<Address, Failed> {
+        let mut place = first;
+        let document = match request.get(first).await {
             // Nothing is there. Any other failure may be over soon, and says nothing of the second.
-            Err(FetchError::Status(404 | 410)) => self.fetcher.get(second).await?,
+            Err(Failed {
+                error: FetchError::Status(404 | 410),
+                ..
+            }) => {
+                place = second;
+                request.get(second).await?
+            }
             other => other?,
         };
-        let discovery: Discovery =
-            serde_json::from_slice(&document.body).map_err(|_| FetchError::NoDiscovery)?;
+        let discovery: Discovery = serde_json::from_slice(&document.body)
+            .map_err(|_| failed(place, FetchError::NoDiscovery))?;
         // Exactly (RFC 8414 §3.3): otherwise one issuer could pass its keys off as another's.
         if discovery.issuer != self.issuer {
-            return Err(FetchError::OtherIssuer);
+            return Err(failed(place, FetchError::OtherIssuer));
         }
-        let key_set = Address::parse(&discovery.jwks_uri, self.may_be_plain)?;
+        let key_set = Address::parse(&discovery.jwks_uri, self.may_be_plain)
+            .map_err(|error| failed(place, error.into()))?;
         // What was learnt safely must not be thrown away by an unsafe second step.
         if first.is_https() && !key_set.is_https() {
-            return Err(AddressError::Insecure.into());
+            return Err(failed(place, AddressError::Insecure.into()));
         }
         Ok(key_set)
+    }
+}
+
+/// One fetch, of one document or of two, which have one time together.
+struct Request<'s> {
+    source: &'s Source,
+    reason: Reason,
+    begin: Instant,
+}
+
+impl Request<'_> {
+    async fn get(&self, address: &Address) -> Result<Document, Failed> {
+        let rest = self.source.timeout.saturating_sub(self.begin.elapsed());
+        time::timeout(rest, self.source.fetcher.get(address, self.reason))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
+            .map_err(|error| failed(address, error))
+    }
+}
+
+fn failed(address: &Address, error: FetchError) -> Failed {
+    Failed {
+        url: address.shown(),
+        error,
     }
 }

@@ -1,8 +1,13 @@
 //! The task that keeps the keys fresh, and how requests wait for it.
 
 use std::{
+    error::Error,
     fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -15,7 +20,7 @@ use tokio::{
 use super::{
     FetchError,
     key_set::{Judged, LeftOut},
-    schedule::{Asked, Schedule},
+    schedule::{Asked, Reason, Schedule},
 };
 use crate::{
     answer::Chain,
@@ -27,11 +32,38 @@ use crate::{
 /// How many requests wait for one fetch; more are answered by what is known.
 const MAX_WAITING: usize = 256;
 
-/// A set that was fetched, and how long it holds by the word of its server.
+/// A set that was fetched, from where, and how long it holds by the word of its server.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) judged: Judged,
     pub(super) lifetime: Option<Duration>,
+    pub(super) url: String,
+}
+
+/// A fetch that brought nothing, and which URL did not answer as it should.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) url: String,
+    pub(super) error: FetchError,
+}
+
+/// What went wrong is no server's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the fetch panicked, which is a bug")]
+struct Panicked;
+
+impl Fetched {
+    /// The same, unless nothing of it can be used. Such a set is an accident, an empty answer of a
+    /// proxy for instance, and no withdrawal: whoever withdraws a key publishes another one.
+    pub(super) fn usable(self) -> Result<Self, Failed> {
+        if self.judged.keys.iter().next().is_none() {
+            return Err(Failed {
+                url: self.url,
+                error: FetchError::NoUsableKey,
+            });
+        }
+        Ok(self)
+    }
 }
 
 /// Keys that a task keeps fresh until this is dropped.
@@ -55,24 +87,24 @@ struct Shared {
 }
 
 impl Refresh {
-    /// Starts the task, with what the first fetch brought or without anything.
+    /// Starts the task, with what the first fetch brought, of which everything is told already, or
+    /// without anything.
     pub(super) fn start<F>(
         issuer: String,
         clock: Arc<dyn Clock>,
         mut schedule: Schedule,
         patience: Duration,
         first: Option<Fetched>,
-        fetch: impl Fn() -> F + Send + 'static,
+        fetch: impl Fn(Reason) -> F + Send + 'static,
     ) -> Self
     where
-        F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
+        F: Future<Output = Result<Fetched, Failed>> + Send + 'static,
     {
         let keys = SharedKeys::default();
         let mut left_out = Vec::new();
         if let Some(first) = first {
             schedule.succeeded(clock.monotonic(), first.lifetime, jitter());
             left_out = first.judged.left_out;
-            report(&issuer, &left_out);
             keys.replace(first.judged.keys);
         }
         let shared = Arc::new(Shared {
@@ -146,20 +178,31 @@ impl fmt::Debug for Refresh {
 }
 
 impl Shared {
-    async fn run<F>(self: Arc<Self>, fetch: impl Fn() -> F, mut left_out: Vec<LeftOut>)
+    async fn run<F>(self: Arc<Self>, fetch: impl Fn(Reason) -> F, mut left_out: Vec<LeftOut>)
     where
-        F: Future<Output = Result<Fetched, FetchError>>,
+        F: Future<Output = Result<Fetched, Failed>>,
     {
         loop {
-            let begins = self.schedule().begin(self.clock.monotonic());
-            if let Err(pause) = begins {
-                // Whichever comes first; both mean that the schedule is to be asked again.
-                drop(time::timeout(pause, self.wanted.notified()).await);
-                continue;
+            let now = self.clock.monotonic();
+            if self.schedule().has_ended(now) {
+                tracing::error!(
+                    issuer = self.issuer,
+                    "keys could not be fetched for too long: no token is accepted until they can"
+                );
             }
-            match fetch().await {
-                Ok(fetched) => self.replace(fetched, &mut left_out),
-                Err(error) => self.keep(&error),
+            let begins = self.schedule().begin(now);
+            let reason = match begins {
+                Ok(reason) => reason,
+                Err(pause) => {
+                    // Whichever comes first; both mean that the schedule is to be asked again.
+                    drop(time::timeout(pause, self.wanted.notified()).await);
+                    continue;
+                }
+            };
+            match unless_it_panics(fetch(reason)).await {
+                Ok(Ok(fetched)) => self.replace(fetched, &mut left_out),
+                Ok(Err(failed)) => self.keep(Some(&failed.url), &failed.error),
+                Err(panicked) => self.keep(None, &panicked),
             }
         }
     }
@@ -168,14 +211,12 @@ impl Shared {
         // Said once, not with every fetch.
         if *left_out != fetched.judged.left_out {
             report(&self.issuer, &fetched.judged.left_out);
-            *left_out = fetched.judged.left_out;
+            left_out.clone_from(&fetched.judged.left_out);
         }
-        if fetched.judged.keys.iter().next().is_none() {
-            tracing::warn!(
-                issuer = self.issuer,
-                "the JWK set has no key that can be used: no token is accepted"
-            );
-        }
+        let fetched = match fetched.usable() {
+            Ok(fetched) => fetched,
+            Err(failed) => return self.keep(Some(&failed.url), &failed.error),
+        };
         self.keys.replace(fetched.judged.keys);
         let mut schedule = self.schedule();
         if schedule.is_failing() {
@@ -185,11 +226,12 @@ impl Shared {
         self.over.send_replace(());
     }
 
-    fn keep(&self, error: &FetchError) {
+    fn keep(&self, url: Option<&str>, error: &(dyn Error + 'static)) {
         let mut schedule = self.schedule();
         if schedule.failed(self.clock.monotonic(), jitter()) {
             tracing::warn!(
                 issuer = self.issuer,
+                url,
                 error = %Chain(error),
                 "keys cannot be fetched; those that are held go on for a while"
             );
@@ -203,7 +245,7 @@ impl Shared {
 }
 
 /// Says which keys are not used, by their place: what they are called is somebody else's text.
-fn report(issuer: &str, left_out: &[LeftOut]) {
+pub(super) fn report(issuer: &str, left_out: &[LeftOut]) {
     for LeftOut { place, why } in left_out {
         if why.is_fault() {
             tracing::warn!(issuer, place, %why, "a key of the JWK set is not used");
@@ -211,6 +253,19 @@ fn report(issuer: &str, left_out: &[LeftOut]) {
             tracing::debug!(issuer, place, %why, "a key of the JWK set is not used");
         }
     }
+}
+
+/// A panic is one more failure: it must not end the task, for which requests would wait for ever.
+async fn unless_it_panics<F: Future>(fetch: F) -> Result<F::Output, Panicked> {
+    let mut fetch = pin!(fetch);
+    // After a panic it is not polled again, so nobody sees what it left half done.
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| fetch.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
+    .await
 }
 
 fn jitter() -> u8 {

@@ -3,7 +3,7 @@
 //! Times are those since some fixed moment, as [`Clock::monotonic`](crate::clock::Clock::monotonic)
 //! has them.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 /// How long a set is used where its server does not say.
 const LIFETIME: Duration = Duration::from_mins(10);
@@ -31,6 +31,10 @@ pub(super) struct Schedule {
     asked: Option<Duration>,
     /// Whether one is under way, or asked for and about to start.
     is_fetching: bool,
+    /// Whether a token asked for the one that is about to start.
+    is_wanted: bool,
+    /// Whether the end of the keys was told.
+    is_end_told: bool,
 }
 
 impl Schedule {
@@ -44,28 +48,48 @@ impl Schedule {
             failures: 0,
             asked: None,
             is_fetching: false,
+            is_wanted: false,
+            is_end_told: false,
         }
     }
 
-    /// Begins the fetch that is due.
+    /// Begins the fetch that is due, and says why it is.
     ///
     /// # Errors
     ///
-    /// How long it is until one is.
-    pub(super) fn begin(&mut self, now: Duration) -> Result<(), Duration> {
+    /// How long it is until one is, or until the keys end, whichever is sooner.
+    pub(super) fn begin(&mut self, now: Duration) -> Result<Reason, Duration> {
         match self.due.checked_sub(now) {
-            Some(pause) if !pause.is_zero() => Err(pause),
+            Some(pause) if !pause.is_zero() => Err(match self.rest(now) {
+                Some(rest) if !rest.is_zero() => pause.min(rest),
+                _ => pause,
+            }),
             _ => {
                 self.is_fetching = true;
-                Ok(())
+                Ok(if mem::take(&mut self.is_wanted) {
+                    Reason::Token
+                } else {
+                    Reason::Time
+                })
             }
         }
     }
 
+    /// Whether the keys have ended since this was last asked: said once for each time.
+    pub(super) fn has_ended(&mut self, now: Duration) -> bool {
+        let is_over = self.rest(now).is_some_and(|rest| rest.is_zero());
+        is_over && !mem::replace(&mut self.is_end_told, true)
+    }
+
+    /// How much longer the keys may be used; nothing before there are any.
+    fn rest(&self, now: Duration) -> Option<Duration> {
+        let end = self.fresh_until?.saturating_add(self.stale_for);
+        Some(end.saturating_sub(now))
+    }
+
     /// Whether the keys may be used: fresh, or stale for a bounded time.
     pub(super) fn is_usable(&self, now: Duration) -> bool {
-        self.fresh_until
-            .is_some_and(|until| now < until.saturating_add(self.stale_for))
+        self.rest(now).is_some_and(|rest| !rest.is_zero())
     }
 
     /// A token cannot be judged by the keys there are. Whether that is worth waiting for a fetch:
@@ -81,6 +105,7 @@ impl Schedule {
         self.asked = Some(now);
         self.due = now;
         self.is_fetching = true;
+        self.is_wanted = true;
         Asked::Starts
     }
 
@@ -90,6 +115,7 @@ impl Schedule {
         let lifetime = lifetime.unwrap_or(LIFETIME).clamp(SHORTEST, LONGEST);
         self.is_fetching = false;
         self.failures = 0;
+        self.is_end_told = false;
         self.fresh_until = Some(now.saturating_add(lifetime));
         // After 70 to 90 % of it: in time, and with room for a second attempt.
         self.due = now.saturating_add(part(lifetime, 70, 20, jitter));
@@ -110,6 +136,15 @@ impl Schedule {
     pub(super) const fn is_failing(&self) -> bool {
         self.failures > 0
     }
+}
+
+/// Why there is a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// There are no keys yet, or their time is nearly over.
+    Time,
+    /// A token names a key that the set there is has not: a cache would answer the same set.
+    Token,
 }
 
 /// What becomes of a token's wish for newer keys.
@@ -152,7 +187,7 @@ mod tests {
 
             let pause = schedule.begin(at(1000)).unwrap_err();
             assert!((at(70)..=at(90)).contains(&pause), "{jitter}");
-            assert_eq!(schedule.begin(at(1000) + pause), Ok(()));
+            assert_eq!(schedule.begin(at(1000) + pause), Ok(Reason::Time));
         }
     }
 
@@ -227,12 +262,34 @@ mod tests {
     }
 
     #[test]
+    fn end_of_the_keys_is_woken_for_and_told_once() {
+        let mut schedule = schedule();
+        assert!(!schedule.has_ended(at(0)), "of what there never was");
+        schedule.succeeded(at(0), Some(at(100)), 0);
+        let end = at(100) + STALE_FOR;
+        for _ in 0..20 {
+            schedule.failed(end.saturating_sub(at(7)), 0);
+        }
+
+        let pause = schedule.begin(end.saturating_sub(at(7)));
+        assert_eq!(pause, Err(at(7)));
+        assert!(!schedule.has_ended(end.saturating_sub(at(1))));
+        assert!(schedule.has_ended(end));
+        assert!(!schedule.has_ended(end + at(1)));
+        assert!(schedule.begin(end).unwrap_err() > at(7));
+
+        schedule.succeeded(end, Some(at(100)), 0);
+        assert!(!schedule.has_ended(end));
+        assert!(schedule.has_ended(end + end));
+    }
+
+    #[test]
     fn tokens_start_one_fetch_at_a_time_and_one_an_interval() {
         let mut schedule = schedule();
         schedule.succeeded(at(0), None, 0);
 
         assert_eq!(schedule.ask(at(0)), Asked::Starts);
-        assert_eq!(schedule.begin(at(0)), Ok(()));
+        assert_eq!(schedule.begin(at(0)), Ok(Reason::Token));
         assert_eq!(schedule.ask(at(1)), Asked::UnderWay);
         schedule.succeeded(at(2), None, 0);
         assert_eq!(schedule.ask(at(9)), Asked::TooSoon);
@@ -244,7 +301,7 @@ mod tests {
     #[test]
     fn token_waits_for_a_fetch_that_was_due_anyway() {
         let mut schedule = schedule();
-        assert_eq!(schedule.begin(at(0)), Ok(()));
+        assert_eq!(schedule.begin(at(0)), Ok(Reason::Time));
 
         assert_eq!(schedule.ask(at(0)), Asked::UnderWay);
         schedule.succeeded(at(1), None, 0);

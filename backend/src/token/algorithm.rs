@@ -69,6 +69,23 @@ algorithms! {
 }
 
 impl Algorithm {
+    /// The name that says the curve too (RFC 9864 §2), of those that have two. Some issuers use it
+    /// in keys and tokens.
+    pub(crate) const fn full_name(self) -> Option<&'static str> {
+        match self {
+            Self::Es256 => Some("ESP256"),
+            Self::Es384 => Some("ESP384"),
+            Self::EdDsa => Some("Ed25519"),
+            _ => None,
+        }
+    }
+
+    /// The one of such a name.
+    pub(super) fn of_full_name(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|algorithm| algorithm.full_name() == Some(name))
+    }
+
     /// Whether one secret both signs and verifies.
     pub const fn is_symmetric(self) -> bool {
         self.secret_bytes().is_some()

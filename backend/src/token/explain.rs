@@ -98,7 +98,12 @@ impl Verifier {
         if let Some(key) = key {
             let alg = header("alg");
             let own = key.algorithm().as_str();
-            check("alg", alg == own, own.to_owned(), shown(&alg));
+            check(
+                "alg",
+                key.is_named_by(alg.as_str()),
+                own.to_owned(),
+                shown(&alg),
+            );
         }
         if self.profile == Profile::FlaskJwtExtended {
             let got = claim("type");

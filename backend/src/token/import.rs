@@ -4,13 +4,11 @@ use aws_lc_rs::{
     encoding::{AsDer as _, Pkcs8V1Der},
     rsa::{KeyPairComponents, PublicKeyComponents},
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
-        ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
-        RsaKeyPair, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, RsaKeyPair,
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -25,7 +23,7 @@ use super::{
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Members of a JWK that only a private key or a secret has (RFC 7518 §6).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(crate) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 impl PrivateKey {
     /// A key in PEM or as JWK, whichever it is.
@@ -333,27 +331,21 @@ impl VerifyingKey {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match kind {
             Kind::P256 | Kind::P384 => {
-                let (curve, name) = if kind == Kind::P256 {
-                    (&ECDSA_P256_SHA256_FIXED, "P-256")
-                } else {
-                    (&ECDSA_P384_SHA384_FIXED, "P-384")
-                };
-                // Whether it is on the curve.
-                let is_point = UnparsedPublicKey::new(curve, key).parse().is_ok();
-                let (Some((4, xy)), true) = (key.split_first(), is_point) else {
+                let name = if kind == Kind::P256 { "P-256" } else { "P-384" };
+                let Some((4, xy)) = key.split_first() else {
                     return Err(KeyError::Malformed);
                 };
                 let (x, y) = xy.split_at(xy.len() / 2);
                 json!({ "kty": "EC", "crv": name, "x": text(x), "y": text(y) })
             }
-            Kind::Ed25519 if key.len() == 32 => {
+            Kind::Ed25519 => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": text(key) })
             }
             Kind::Rsa => {
                 let (n, e) = pem::rsa_public(key).ok_or(KeyError::Malformed)?;
                 json!({ "kty": "RSA", "n": text(n), "e": text(e) })
             }
-            _ => return Err(KeyError::Malformed),
+            Kind::Other(_) => return Err(KeyError::Malformed),
         };
         jwk["alg"] = json!(algorithm.as_str());
         Self::from_jwk(&serde_json::from_value(jwk).map_err(|_| KeyError::Malformed)?)
@@ -432,9 +424,10 @@ impl PublicKeys {
                 continue;
             }
             must_be_whole(key).map_err(refused)?;
-            let jwk: Jwk =
-                serde_json::from_value(key.clone()).map_err(|_| refused(KeyError::NotJwk))?;
-            found.push(VerifyingKey::from_jwk(&jwk).map_err(refused)?);
+            let key = VerifyingKey::from_value(key.clone())
+                .map_err(|_| refused(KeyError::NotJwk))?
+                .map_err(refused)?;
+            found.push(key);
         }
         if found.is_empty() {
             return Err(JwksError::Empty);
@@ -470,8 +463,9 @@ fn is_of_others(key: &Value) -> bool {
         (Some("OKP"), Some(curve)) => curve == "Ed25519",
         _ => false,
     };
-    let algorithm = key["alg"].as_str().map(str::parse::<Algorithm>);
-    let is_ours = !matches!(algorithm, Some(Err(_)));
+    let is_ours = key["alg"].as_str().is_none_or(|name| {
+        name.parse::<Algorithm>().is_ok() || Algorithm::of_full_name(name).is_some()
+    });
     let signs = key["use"].as_str().is_none_or(|purpose| purpose == "sig");
     !(is_known && is_ours && signs)
 }

@@ -81,7 +81,7 @@ impl<'t> Jws<'t> {
     /// The payload, if this key signed it. The algorithm is the key's; the header's `alg` can only
     /// agree with it (RFC 8725 §3.1).
     pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Vec<u8>, Rejection> {
-        if self.header("alg") != Some(key.algorithm().as_str()) {
+        if !key.is_named_by(self.header("alg")) {
             return Err(Rejection::WrongAlgorithm);
         }
         let algorithm = key.algorithm().to_jwt();

@@ -23,6 +23,8 @@ mod wycheproof;
 
 use std::time::Duration;
 
+#[cfg(feature = "remote-jwks")]
+pub(crate) use self::import::PRIVATE_MEMBERS;
 #[cfg(feature = "server")]
 pub(crate) use self::known_secrets::is_known_secret;
 pub use self::{

@@ -115,9 +115,7 @@ impl KeySource {
         }
         let alg = jws.header("alg");
         let mut refused = Rejection::WrongAlgorithm;
-        let fitting = keys
-            .iter()
-            .filter(|key| alg == Some(key.algorithm().as_str()));
+        let fitting = keys.iter().filter(|key| key.is_named_by(alg));
         for key in fitting.take(TRIED) {
             match jws.verify(key) {
                 Ok(payload) => return Ok(payload),

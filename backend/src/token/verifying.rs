@@ -2,6 +2,10 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey,
@@ -10,6 +14,8 @@ use jsonwebtoken::{
         KeyOperations, PublicKeyUse, RSAKeyParameters, ThumbprintHash,
     },
 };
+
+use serde_json::Value;
 
 use super::{
     Algorithm, KeyError,
@@ -26,6 +32,8 @@ struct Held {
     kid: String,
     algorithm: Algorithm,
     key: DecodingKey,
+    /// Whether the key calls its algorithm by the full name.
+    is_fully_named: bool,
     /// What may be published: never there for a secret.
     jwk: Option<Jwk>,
 }
@@ -44,6 +52,7 @@ impl VerifyingKey {
             kid: thumbprint(&jwk)?,
             algorithm,
             key: DecodingKey::from_secret(secret),
+            is_fully_named: false,
             jwk: None,
         })))
     }
@@ -66,6 +75,10 @@ impl VerifyingKey {
     ///
     /// [`KeyError`] where the key is malformed, too weak, or not meant to verify signatures.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
+        Self::from_named(jwk, false)
+    }
+
+    fn from_named(jwk: &Jwk, is_fully_named: bool) -> Result<Self, KeyError> {
         let algorithm = algorithm_of(jwk)?;
         check_use(&jwk.common)?;
         check_strength(algorithm, &jwk.algorithm)?;
@@ -83,8 +96,32 @@ impl VerifyingKey {
             kid,
             algorithm,
             key,
+            is_fully_named,
             jwk: (!algorithm.is_symmetric()).then_some(published),
         })))
+    }
+
+    /// The same from JSON, where `alg` may be a full name too ([`Algorithm::full_name`]).
+    ///
+    /// # Errors
+    ///
+    /// The outer one where this is no JWK at all.
+    pub(crate) fn from_value(mut jwk: Value) -> Result<Result<Self, KeyError>, serde_json::Error> {
+        let algorithm = jwk["alg"].as_str().and_then(Algorithm::of_full_name);
+        if let Some(algorithm) = algorithm {
+            jwk["alg"] = algorithm.as_str().into();
+        }
+        let jwk: Jwk = serde_json::from_value(jwk)?;
+        Ok(Self::from_named(&jwk, algorithm.is_some()))
+    }
+
+    /// Whether this is what a token may call the algorithm: by its name in RFC 7518, or by the full
+    /// name where the key has that too.
+    pub(super) fn is_named_by(&self, alg: Option<&str>) -> bool {
+        let algorithm = self.algorithm();
+        alg.is_some_and(|alg| {
+            alg == algorithm.as_str() || self.0.is_fully_named && algorithm.full_name() == Some(alg)
+        })
     }
 
     /// The name by which tokens ask for it.
@@ -205,8 +242,31 @@ fn check_strength(algorithm: Algorithm, key: &AlgorithmParameters) -> Result<(),
             }
             Ok(())
         }
-        _ => Ok(()),
+        // What is no point is taken without a word by the library, and verifies nothing.
+        AlgorithmParameters::EllipticCurve(ec) => {
+            let (curve, bytes): (&'static dyn VerificationAlgorithm, usize) = match algorithm {
+                Algorithm::Es256 => (&ECDSA_P256_SHA256_FIXED, 32),
+                Algorithm::Es384 => (&ECDSA_P384_SHA384_FIXED, 48),
+                _ => return Err(KeyError::Malformed),
+            };
+            let (x, y) = (decode(&ec.x)?, decode(&ec.y)?);
+            // RFC 7518 §6.2.1.2: leading zeros are written.
+            if x.len() != bytes || y.len() != bytes {
+                return Err(KeyError::Malformed);
+            }
+            // SEC 1 §2.3.3: 4 is a point with both of its coordinates.
+            must_be_point(curve, &[&[4], &*x, &*y].concat())
+        }
+        AlgorithmParameters::OctetKeyPair(okp) => must_be_point(&ED25519, &decode(&okp.x)?),
+        _ => Err(KeyError::UnknownAlgorithm),
     }
+}
+
+fn must_be_point(curve: &'static dyn VerificationAlgorithm, point: &[u8]) -> Result<(), KeyError> {
+    UnparsedPublicKey::new(curve, point)
+        .parse()
+        .map(drop)
+        .map_err(|_| KeyError::Malformed)
 }
 
 /// Whether a modulus without leading zeros is long enough (RFC 7518 §3.3). The highest bits may be
@@ -310,7 +370,7 @@ mod tests {
     use super::*;
     use crate::token::PrivateKey;
 
-    fn jwk(algorithm: Algorithm) -> serde_json::Value {
+    fn jwk(algorithm: Algorithm) -> Value {
         let key = PrivateKey::generate(algorithm)
             .unwrap()
             .signing_key()
@@ -318,7 +378,7 @@ mod tests {
         serde_json::to_value(key.verifying_key().unwrap().jwk()).unwrap()
     }
 
-    fn refused(jwk: serde_json::Value) -> KeyError {
+    fn refused(jwk: Value) -> KeyError {
         VerifyingKey::from_jwk(&serde_json::from_value(jwk).unwrap()).unwrap_err()
     }
 
@@ -356,6 +416,57 @@ mod tests {
         assert_eq!(refused(rsa), KeyError::WrongUse);
         let secret = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]), "alg": "RS256" });
         assert_eq!(refused(secret), KeyError::WrongUse);
+    }
+
+    #[test]
+    fn full_name_of_an_algorithm_is_one_where_the_key_says_it() {
+        for (algorithm, name) in [
+            (Algorithm::Es256, "ESP256"),
+            (Algorithm::Es384, "ESP384"),
+            (Algorithm::EdDsa, "Ed25519"),
+        ] {
+            let jwk = jwk(algorithm);
+            let old = VerifyingKey::from_value(jwk.clone()).unwrap().unwrap();
+            let mut full = jwk.clone();
+            full["alg"] = json!(name);
+            let full = VerifyingKey::from_value(full).unwrap().unwrap();
+
+            assert_eq!(full.algorithm(), algorithm);
+            assert!(full.is_named_by(Some(name)) && full.is_named_by(Some(algorithm.as_str())));
+            assert!(!old.is_named_by(Some(name)) && old.is_named_by(Some(algorithm.as_str())));
+            for other in ["ESP512", "Ed448", "HS256", "none", "RS256"] {
+                assert!(!full.is_named_by(Some(other)), "{other}");
+            }
+            assert!(!full.is_named_by(None));
+        }
+        for (algorithm, name) in [
+            (Algorithm::Es256, "ESP384"),
+            (Algorithm::Es256, "Ed25519"),
+            (Algorithm::Rs256, "ESP256"),
+        ] {
+            let mut jwk = jwk(algorithm);
+            jwk["alg"] = json!(name);
+            let refused = VerifyingKey::from_value(jwk).unwrap().unwrap_err();
+            assert_eq!(refused, KeyError::WrongUse, "{name}");
+        }
+    }
+
+    #[test]
+    fn key_that_is_no_point_of_its_curve_is_refused() {
+        let ec = jwk(Algorithm::Es256);
+        for (member, value) in [
+            ("x", ec["y"].clone()),
+            ("y", json!(URL_SAFE_NO_PAD.encode([0; 32]))),
+            ("y", json!(URL_SAFE_NO_PAD.encode([1; 31]))),
+            ("y", json!("")),
+        ] {
+            let mut jwk = ec.clone();
+            jwk[member] = value;
+            assert_eq!(refused(jwk), KeyError::Malformed, "{member}");
+        }
+        let mut okp = jwk(Algorithm::EdDsa);
+        okp["x"] = json!(URL_SAFE_NO_PAD.encode([1; 31]));
+        assert_eq!(refused(okp), KeyError::Malformed);
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn of(issuer: &Issuer) -> RemoteKeys {
 
 async fn refused(keys: RemoteKeys) -> FetchError {
     match keys.build().await.unwrap_err() {
-        RemoteError::Fetch(error) => error,
+        RemoteError::Fetch { error, .. } => error,
         other => panic!("{other:?}"),
     }
 }
@@ -123,4 +123,18 @@ async fn what_is_no_discovery_document_is_refused() {
 
         assert!(matches!(error, FetchError::NoDiscovery), "{document}");
     }
+}
+
+#[tokio::test]
+async fn error_names_the_url_that_failed() {
+    let issuer = Issuer::start(&[]).await;
+    let failing = async || of(&issuer).build().await.unwrap_err().to_string();
+    let from = |path| format!("the keys cannot be fetched from {}", issuer.url(path));
+
+    assert_eq!(failing().await, from(OAUTH));
+    issuer.reply(OPENID, Reply::status("500 Internal Server Error"));
+    assert_eq!(failing().await, from(OPENID));
+    let document = json!({ "issuer": issuer.url(""), "jwks_uri": issuer.url(KEYS) });
+    issuer.reply(OPENID, Reply::json(&document));
+    assert_eq!(failing().await, from(KEYS));
 }

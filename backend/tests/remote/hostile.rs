@@ -21,7 +21,7 @@ async fn refused_for(reply: Reply) -> FetchError {
     let issuer = Issuer::start(&[]).await;
     issuer.reply(KEYS, reply);
     match issuer.keys().build().await.unwrap_err() {
-        RemoteError::Fetch(error) => error,
+        RemoteError::Fetch { error, .. } => error,
         other => panic!("{other:?}"),
     }
 }
@@ -41,7 +41,13 @@ async fn slow_answer_is_given_up_in_time() {
         let refused = keys.build().await.unwrap_err();
 
         assert!(
-            matches!(refused, RemoteError::Fetch(FetchError::Timeout)),
+            matches!(
+                refused,
+                RemoteError::Fetch {
+                    error: FetchError::Timeout,
+                    ..
+                }
+            ),
             "{begin}: {refused:?}"
         );
         assert!(start.elapsed() < Duration::from_secs(3));
@@ -83,7 +89,13 @@ async fn redirect_is_not_followed() {
     let refused = issuer.keys().build().await.unwrap_err();
 
     assert!(
-        matches!(refused, RemoteError::Fetch(FetchError::Status(302))),
+        matches!(
+            refused,
+            RemoteError::Fetch {
+                error: FetchError::Status(302),
+                ..
+            }
+        ),
         "{refused:?}"
     );
     assert_eq!(issuer.calls("/elsewhere"), 0);
@@ -154,9 +166,8 @@ async fn token_for_another_audience_is_refused() {
 
 #[tokio::test]
 async fn set_without_any_usable_key_stops_the_start() {
-    let issuer = Issuer::start(&[]).await;
-    let error = issuer.keys().build().await.unwrap_err();
-    assert!(matches!(error, RemoteError::NoUsableKey), "{error:?}");
+    let error = refused_for(Reply::with("200 OK", "", "{\"keys\":[]}")).await;
+    assert!(matches!(error, FetchError::NoUsableKey), "{error:?}");
 }
 
 #[tokio::test]
@@ -174,6 +185,17 @@ async fn settings_that_cannot_be_meant_are_refused_without_a_fetch() {
         insecure.build_lazily().await,
         Err(RemoteError::Address(AddressError::Insecure))
     ));
+    for (given, form) in [
+        ("https://Auth.example.com", "https://auth.example.com"),
+        ("https://auth.example.com:443", "https://auth.example.com"),
+        ("https://auth.example.com/auth", "https://auth.example.com"),
+        ("http://127.0.0.1:03000", "http://127.0.0.1:3000"),
+    ] {
+        let refused = RemoteKeys::of_countersign(given).build_lazily().await;
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains(&format!("`{form}`")), "{error}");
+        assert!(matches!(error, RemoteError::NotOrigin { .. }), "{error:?}");
+    }
     let error = issuer.keys().trust("no PEM").build().await;
     assert!(matches!(error, Err(RemoteError::Certificate)));
 

@@ -8,6 +8,7 @@ mod support;
 mod countersign_elsewhere;
 mod discovery;
 mod hostile;
+mod logs;
 mod outages;
 mod rotation;
 mod tls;

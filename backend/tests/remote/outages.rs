@@ -81,7 +81,13 @@ async fn service_whose_issuer_is_away_does_not_start() {
     let refused = issuer.keys().build().await.unwrap_err();
 
     assert!(
-        matches!(refused, RemoteError::Fetch(FetchError::Connection(_))),
+        matches!(
+            refused,
+            RemoteError::Fetch {
+                error: FetchError::Connection(_),
+                ..
+            }
+        ),
         "{refused:?}"
     );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::token::{Algorithm, Rejection};
@@ -131,17 +131,44 @@ async fn token_that_no_key_of_the_issuer_could_help_causes_no_fetch() {
     assert_eq!(issuer.calls(KEYS), 1);
 }
 
+// An empty 200 is what a proxy or a server that is just starting answers, not a withdrawal: whoever
+// replaces a key publishes another one. `build()` takes it for a failure too.
 #[tokio::test]
-async fn set_without_keys_accepts_nothing() {
+async fn set_without_a_usable_key_withdraws_none_before_its_time() {
     let known = key();
-    let issuer = Issuer::start(&[&known]).await;
-    let verifier = issuer.keys().build().await.unwrap();
+    let mut issuer = Issuer::start(&[&known]).await;
+    let keys = issuer.keys().stale_for(Duration::from_hours(1));
+    let verifier = keys.build().await.unwrap();
     let token = issuer.token(&known);
 
-    issuer.publish(&[]);
-    assert_eq!(verdict(&verifier, &issuer.token(&key())).await, UNKNOWN);
+    let secret = json!({ "kty": "oct", "k": "A".repeat(86), "alg": "HS256", "kid": "1" });
+    for set in [json!([]), json!([secret])] {
+        let calls = issuer.calls(KEYS);
+        issuer.reply(KEYS, Reply::json(&json!({ "keys": set })));
+        issuer.clock.advance(INTERVAL);
+        assert_eq!(verdict(&verifier, &issuer.token(&key())).await, UNKNOWN);
+        assert!(issuer.calls(KEYS) > calls);
+        assert_eq!(verdict(&verifier, &token).await, Ok(()));
+    }
+    issuer.stop().await;
+    issuer.clock.advance(Duration::from_mins(70));
 
-    assert_eq!(verdict(&verifier, &token).await, UNKNOWN);
+    let unavailable = Err(Refused::Unavailable);
+    assert_eq!(verdict(&verifier, &token).await, unavailable);
+}
+
+#[tokio::test]
+async fn caches_on_the_way_are_passed_by_for_an_unknown_key_alone() {
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(&[&old]).await;
+    let verifier = issuer.keys().build().await.unwrap();
+    assert!(!issuer.last_request().contains("cache-control"));
+
+    issuer.publish(&[&old, &new]);
+    assert_eq!(verdict(&verifier, &issuer.token(&new)).await, Ok(()));
+
+    let request = issuer.last_request();
+    assert!(request.contains("cache-control: no-cache\r\n"), "{request}");
 }
 
 #[tokio::test]
@@ -178,4 +205,35 @@ async fn keys_without_names_serve_tokens_without_names() {
 
     assert_eq!(verdict(&verifier, &token(&new)).await, Ok(()));
     assert_eq!(issuer.calls(KEYS), 2);
+}
+
+#[tokio::test]
+async fn full_name_of_an_algorithm_is_taken_from_the_tokens_of_keys_that_say_it() {
+    let (old, new) = (Key::new(Algorithm::EdDsa), Key::new(Algorithm::EdDsa));
+    let issuer = Issuer::start(&[&old]).await;
+    let verifier = issuer.keys().build().await.unwrap();
+    let token = |key: &Key| {
+        let kid = key.jwk()["kid"].clone();
+        let claims = json!({
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "ada",
+            "exp": 1_767_268_800 + 60,
+        });
+        let [header, claims] = [json!({ "alg": "Ed25519", "kid": kid }), claims]
+            .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let pair = Ed25519KeyPair::from_pkcs8(key.0.pkcs8()).unwrap();
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes()));
+        format!("{message}.{signature}")
+    };
+    let wrong = Err(Refused::Token(Rejection::WrongAlgorithm));
+    assert_eq!(verdict(&verifier, &token(&old)).await, wrong);
+
+    let mut published = new.jwk();
+    published["alg"] = json!("Ed25519");
+    issuer.reply(KEYS, Reply::json(&json!({ "keys": [published] })));
+
+    assert_eq!(verdict(&verifier, &token(&new)).await, Ok(()));
+    assert_eq!(verdict(&verifier, &issuer.token(&new)).await, Ok(()));
 }

@@ -31,7 +31,10 @@ async fn server_that_nobody_vouches_for_is_not_asked() {
 
     assert!(matches!(
         refused,
-        Err(RemoteError::Fetch(FetchError::Connection(_)))
+        Err(RemoteError::Fetch {
+            error: FetchError::Connection(_),
+            ..
+        })
     ));
     assert_eq!(issuer.calls(KEYS), 0);
 }
@@ -44,7 +47,10 @@ async fn certificate_of_another_name_is_refused() {
 
     assert!(matches!(
         refused,
-        Err(RemoteError::Fetch(FetchError::Connection(_)))
+        Err(RemoteError::Fetch {
+            error: FetchError::Connection(_),
+            ..
+        })
     ));
     assert_eq!(issuer.calls(KEYS), 0);
 }
@@ -61,9 +67,10 @@ async fn document_that_came_over_tls_leads_to_no_plain_address() {
 
     assert!(matches!(
         refused,
-        Err(RemoteError::Fetch(FetchError::Address(
-            AddressError::Insecure
-        )))
+        Err(RemoteError::Fetch {
+            error: FetchError::Address(AddressError::Insecure),
+            ..
+        })
     ));
     assert_eq!(plain.calls(KEYS), 0);
 }

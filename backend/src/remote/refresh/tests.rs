@@ -13,6 +13,7 @@ use crate::{
     token::{Algorithm, PrivateKey, PublicKeys, VerifyingKey},
 };
 
+const URL: &str = "https://auth.example.com/.well-known/jwks.json";
 const INTERVAL: Duration = Duration::from_secs(10);
 const STALE_FOR: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ impl Server {
         }
     }
 
-    async fn answer(self) -> Result<Fetched, FetchError> {
+    async fn answer(self) -> Result<Fetched, Failed> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let key = {
             let mut answers = self.answers.lock().unwrap();
@@ -61,7 +62,10 @@ impl Server {
             key
         };
         sleep(SLOW).await;
-        key.map(fetched).ok_or(FetchError::Status(500))
+        key.map(fetched).ok_or_else(|| Failed {
+            url: URL.to_owned(),
+            error: FetchError::Status(500),
+        })
     }
 
     fn calls(&self) -> usize {
@@ -76,7 +80,7 @@ impl Server {
             Schedule::new(INTERVAL, STALE_FOR),
             PATIENCE,
             first.map(fetched),
-            move || server.clone().answer(),
+            move |_| server.clone().answer(),
         )
     }
 }
@@ -88,6 +92,7 @@ fn fetched(key: VerifyingKey) -> Fetched {
             left_out: Vec::new(),
         },
         lifetime: Some(LIFETIME),
+        url: URL.to_owned(),
     }
 }
 
@@ -194,7 +199,7 @@ async fn wait_ends_when_patience_does() {
         Schedule::new(INTERVAL, STALE_FOR),
         PATIENCE,
         Some(fetched(key())),
-        std::future::pending,
+        |_| std::future::pending(),
     );
     let begin = Instant::now();
 
@@ -228,6 +233,58 @@ async fn outage_ends_by_itself() {
 
     assert!(refresh.is_usable() && has(&refresh, &new));
     assert_eq!(server.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_a_fetch_is_one_more_failure() {
+    let new = key();
+    let server = Server::new([Some(new.clone())]);
+    let calls = AtomicUsize::new(0);
+    let refresh = Refresh::start(
+        "https://auth.example.com".to_owned(),
+        Arc::new(PausedClock(Instant::now())),
+        Schedule::new(INTERVAL, STALE_FOR),
+        PATIENCE,
+        None,
+        move |_| {
+            let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+            let answer = server.clone().answer();
+            async move {
+                assert!(!is_first, "as a bug would");
+                answer.await
+            }
+        },
+    );
+
+    refresh.wait().await;
+    assert!(!refresh.is_usable());
+    sleep(INTERVAL).await;
+
+    assert!(refresh.is_usable() && has(&refresh, &new));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetch_says_whether_a_token_asked_for_it() {
+    let reasons: Arc<Mutex<Vec<Reason>>> = Arc::default();
+    let refresh = Refresh::start(
+        "https://auth.example.com".to_owned(),
+        Arc::new(PausedClock(Instant::now())),
+        Schedule::new(INTERVAL, STALE_FOR),
+        PATIENCE,
+        Some(fetched(key())),
+        {
+            let reasons = Arc::clone(&reasons);
+            move |reason| {
+                reasons.lock().unwrap().push(reason);
+                async { Ok(fetched(key())) }
+            }
+        },
+    );
+
+    refresh.wait().await;
+    sleep(LIFETIME).await;
+
+    assert_eq!(*reasons.lock().unwrap(), [Reason::Token, Reason::Time]);
 }
 
 #[tokio::test(start_paused = true)]

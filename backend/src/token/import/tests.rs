@@ -301,3 +301,21 @@ fn set_is_refused_with_the_key_that_is_wrong() {
     let long = " ".repeat(MAX_JWKS_BYTES + 1);
     assert_eq!(PublicKeys::parse(&long).unwrap_err(), JwksError::TooLong);
 }
+
+#[test]
+fn key_of_a_set_may_call_its_algorithm_by_the_full_name() {
+    let set = |alg: &str| {
+        format!(
+            r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"old","alg":"{alg}",
+                "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}}"#
+        )
+    };
+
+    let keys = PublicKeys::parse(&set("Ed25519")).unwrap();
+
+    assert_eq!(keys.get("old").unwrap().algorithm(), Algorithm::EdDsa);
+    assert_eq!(
+        PublicKeys::parse(&set("Ed448")).unwrap_err(),
+        JwksError::Empty
+    );
+}
