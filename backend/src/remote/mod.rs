@@ -10,7 +10,7 @@ mod key_set;
 mod refresh;
 mod schedule;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use rustls_native_certs::load_native_certs;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ use self::{
 pub use self::{address::AddressError, fetch::FetchError};
 use crate::{
     Auth,
+    answer::Chain,
     clock::{Clock, SystemClock},
     guard::{Accept, Accepted, Ask, GuardError},
     token::{Algorithm, Finding, Profile, PublicKeys, Rejection, Unverified, Verified, Verifier},
@@ -99,7 +100,8 @@ enum Place {
 }
 
 /// Why there is no [`RemoteVerifier`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum RemoteError {
     /// The issuer or the address of its keys.
     #[error("the address is not acceptable")]
@@ -136,6 +138,13 @@ pub enum RemoteError {
         #[source]
         error: FetchError,
     },
+}
+
+/// What it says and why: `main` shows an error by its debug form.
+impl fmt::Debug for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Chain(self))
+    }
 }
 
 impl From<Failed> for RemoteError {
