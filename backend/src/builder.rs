@@ -95,7 +95,7 @@ impl fmt::Debug for BuildError {
 
 impl Builder {
     /// Keeps everything in the application's own database, in tables that begin with
-    /// `countersign_`. Without it, in what `database.url` says, else in a file of the data folder.
+    /// `countersign_`: an `SqlitePool` or a `PgPool` of sqlx 0.9. Without it, in what `database.url` says, else in a file of the data folder.
     pub fn database(mut self, pool: impl Into<Pool>) -> Self {
         self.pool = Some(pool.into());
         self

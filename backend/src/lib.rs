@@ -102,9 +102,6 @@ pub use app::App;
 pub use app::App as Countersign;
 pub use guard::Auth;
 pub use issuer::Issuer;
-/// The database driver, in the version that [`Builder::database`](builder::Builder::database) takes.
-#[cfg(feature = "server")]
-pub use sqlx;
 pub use token::Claims;
 
 /// The README's code compiles.
