@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Flags},
     keys::{self, Key, KeyRules, MasterKey, Next, Rotation, State, StoredKeys},
     store::Timestamp,
+    token::VerifyingKey,
 };
 
 /// What `keys` takes.
@@ -99,7 +100,7 @@ pub(super) struct Rewrap {
 impl Keys {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List(List { all, json, flags }) => with_keys(flags, async |keys| {
+            Self::List(List { all, json, flags }) => with_keys(flags, async |keys, _| {
                 let shown = |key: &Key| all || key.state != State::Removed;
                 let found = keys.list().await?;
                 Ok(if json {
@@ -108,7 +109,7 @@ impl Keys {
                     as_table(&found, keys.rules(), shown)
                 })
             }),
-            Self::Rotate(Rotate { now, flags }) => with_keys(flags, async |keys| {
+            Self::Rotate(Rotate { now, flags }) => with_keys(flags, async |keys, _| {
                 let how = if now {
                     Rotation::AtOnce
                 } else {
@@ -117,14 +118,15 @@ impl Keys {
                 let rotated = keys.rotate(how).await?;
                 Ok(say_rotated(&rotated, how, keys.rules()))
             }),
-            Self::Revoke(Revoke { kid, flags }) => with_keys(flags, async |keys| {
+            Self::Revoke(Revoke { kid, flags }) => with_keys(flags, async |keys, config| {
                 let revoked = keys.revoke(&kid).await?;
+                warn_of_file(&revoked.kid, &config.token.verification_keys);
                 Ok(say_revoked(&revoked, keys.rules()))
             }),
             Self::Rewrap(Rewrap {
                 new_master_key_file,
                 flags,
-            }) => with_keys(flags, async |keys| {
+            }) => with_keys(flags, async |keys, _| {
                 let new = new_master_key_file.as_deref().map(read_master_key);
                 let rewrapped = keys.rewrap(new.transpose()?).await?;
                 Ok(say_rewrapped(&rewrapped))
@@ -136,7 +138,7 @@ impl Keys {
 /// Opens the keys of the database, without touching them, and prints what the work gives.
 fn with_keys(
     flags: Flags,
-    work: impl AsyncFnOnce(&StoredKeys) -> anyhow::Result<String>,
+    work: impl AsyncFnOnce(&StoredKeys, &Config) -> anyhow::Result<String>,
 ) -> Result<(), Failure> {
     let (config, warnings) = load(flags)?;
     for warning in warnings {
@@ -148,13 +150,26 @@ fn with_keys(
     let text = runtime.block_on(async {
         let db = App::open_database(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let done = work(&stored_keys(&db, &clock, &config)).await;
+        let done = work(&stored_keys(&db, &clock, &config), &config).await;
         db.close().await;
         done
     })?;
     Ok(io::stdout()
         .write_all(text.as_bytes())
         .context("it is done, but standard output cannot be written")?)
+}
+
+/// A file that names a revoked key: it is passed over here, and nowhere else.
+fn warn_of_file(revoked: &str, others: &[VerifyingKey]) {
+    let is_revoked =
+        |key: &VerifyingKey| key.kid() == revoked || key.thumbprint().as_deref() == Some(revoked);
+    if others.iter().any(is_revoked) {
+        say(format_args!(
+            "warning: the file of `token.verification_keys` has the revoked key {revoked}: take it \
+             out there, and wherever else that file is used. Servers on this database refuse the key \
+             all the same, for the year in which they know that it was there.\n"
+        ));
+    }
 }
 
 /// Keys of the configuration are in no list, and changed where they are.

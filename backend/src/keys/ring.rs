@@ -87,7 +87,7 @@ impl Ring {
     pub fn fixed(key: SigningKey, others: Vec<VerifyingKey>) -> Result<Self, KeysError> {
         let ring = Self::new(others, Source::Fixed);
         let verifying = key.verifying_key()?;
-        ring.publish([verifying].into_iter())?;
+        ring.publish([verifying].into_iter(), &[])?;
         ring.0.signing.store(Some(Arc::new(key)));
         Ok(ring)
     }
@@ -301,7 +301,8 @@ impl Ring {
             Ok(())
         });
         // Published before it signs, here as everywhere.
-        self.publish(known.opened.values().map(|key| key.verifying.clone()))?;
+        let ours = known.opened.values().map(|key| key.verifying.clone());
+        self.publish(ours, &listed)?;
         self.sign_with(&listed, known);
         known.removed = listed
             .iter()
@@ -316,12 +317,24 @@ impl Ring {
         Ok(())
     }
 
-    /// Replaces what verifies: these, and those of others that have no name of ours.
-    fn publish(&self, ours: impl Iterator<Item = VerifyingKey>) -> Result<(), KeysError> {
+    /// Replaces what verifies: these, and those of others. What the database knows is none of
+    /// others, whatever became of it and whatever name it has there: a revoked key would come back.
+    fn publish(
+        &self,
+        ours: impl Iterator<Item = VerifyingKey>,
+        stored: &[Key],
+    ) -> Result<(), KeysError> {
         let mut keys: Vec<_> = ours.collect();
-        let names: HashSet<_> = keys.iter().map(|key| key.kid().to_owned()).collect();
-        let others = self.0.others.iter();
-        keys.extend(others.filter(|key| !names.contains(key.kid())).cloned());
+        let names = keys.iter().map(VerifyingKey::kid);
+        let names: HashSet<_> = names.chain(stored.iter().map(|key| &*key.kid)).collect();
+        let is_ours = |key: &VerifyingKey| {
+            let thumbprint = key.thumbprint();
+            let is_named = |name: &str| names.contains(name);
+            is_named(key.kid()) || thumbprint.as_deref().is_some_and(is_named)
+        };
+        let others = self.0.others.iter().filter(|key| !is_ours(key)).cloned();
+        let others: Vec<_> = others.collect();
+        keys.extend(others);
         self.0.verifying.replace(PublicKeys::new(keys)?);
         Ok(())
     }

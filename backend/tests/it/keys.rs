@@ -353,6 +353,58 @@ async fn keys_of_a_system_before_this_one_verify_and_are_published() {
     }
 }
 
+#[tokio::test]
+async fn revoked_key_stays_refused_where_a_file_of_other_keys_has_it() {
+    let mut app = TestApp::with(&[]).await;
+    let stolen = app.register_pair("ada@example.com").await;
+    let revoked = kid(&stolen.access);
+    let jwks: Value = serde_json::from_str(app.get(routes::JWKS).await.body()).unwrap();
+    // Under its own name, and under one that somebody gave it.
+    let mut renamed = jwks["keys"][0].clone();
+    renamed["kid"] = json!("renamed");
+    let both = json!({ "keys": [jwks["keys"][0], renamed] });
+    std::fs::write(app.path("jwks.json"), both.to_string()).unwrap();
+    app.reconfigure(&[("TOKEN__VERIFICATION_KEYS", "jwks.json")])
+        .await;
+    assert_eq!(status(&app, &stolen.access).await, 200);
+
+    let signs = app.app.keys.revoke(&revoked).await.unwrap().signs;
+
+    assert_eq!(status(&app, &stolen.access).await, 401);
+    assert_eq!(published(&app).await, [&*signs]);
+    app.restart().await;
+    assert_eq!(status(&app, &stolen.access).await, 401);
+    assert_eq!(published(&app).await, [&*signs]);
+}
+
+#[tokio::test]
+async fn revoking_says_where_a_file_still_has_the_key() {
+    let mut app = TestApp::with(&[]).await;
+    let jwks = app.get(routes::JWKS).await.body().to_owned();
+    std::fs::write(app.path("jwks.json"), jwks).unwrap();
+    let name = published(&app).await.remove(0);
+    app.stop().await;
+    let revoke = |name: &str| {
+        let output = countersign()
+            .args(["keys", "revoke", name, "--data-dir", "."])
+            .current_dir(app.path(""))
+            .env("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "jwks.json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+
+    let [said, warned] = revoke(&name);
+
+    let expected =
+        format!("warning: the file of `token.verification_keys` has the revoked key {name}");
+    assert!(warned.starts_with(&expected), "{warned}");
+    let next = said.lines().find_map(|line| line.split_once(" signs now"));
+    let [_, warned] = revoke(next.unwrap().0);
+    assert_eq!(warned, "");
+}
+
 /// Runs `countersign keys …` beside a running server, on its database.
 fn command(folder: &Path, database: &Database, arguments: &[&str]) -> (i32, String) {
     let mut command = countersign();
