@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Flags},
     keys::{self, Key, KeyRules, MasterKey, Next, Rotation, State, StoredKeys},
     store::Timestamp,
-    token::VerifyingKey,
+    token::{Algorithm, VerifyingKey},
 };
 
 /// What `keys` takes.
@@ -116,11 +116,13 @@ impl Keys {
                     Rotation::Published
                 };
                 let rotated = keys.rotate(how).await?;
+                warn_of_algorithm(rotated.algorithm, keys.rules());
                 Ok(say_rotated(&rotated, how, keys.rules()))
             }),
             Self::Revoke(Revoke { kid, flags }) => with_keys(flags, async |keys, config| {
                 let revoked = keys.revoke(&kid).await?;
                 warn_of_file(&revoked.kid, &config.token.verification_keys);
+                warn_of_algorithm(revoked.algorithm, keys.rules());
                 Ok(say_revoked(&revoked, keys.rules()))
             }),
             Self::Rewrap(Rewrap {
@@ -157,6 +159,19 @@ fn with_keys(
     Ok(io::stdout()
         .write_all(text.as_bytes())
         .context("it is done, but standard output cannot be written")?)
+}
+
+/// A key that is for another algorithm than the one that is configured here.
+fn warn_of_algorithm(algorithm: Algorithm, rules: &KeyRules) {
+    if algorithm != rules.algorithm {
+        say(format_args!(
+            "warning: `token.algorithm` is {} here, and the key is for {algorithm} as the one before \
+             it was. A server that starts with another algorithm turns to that by itself; where the \
+             servers have the right one, this command was given another configuration than they.\n",
+            rules.algorithm.as_str(),
+            algorithm = algorithm.as_str(),
+        ));
+    }
 }
 
 /// A file that names a revoked key: it is passed over here, and nowhere else.
@@ -263,19 +278,21 @@ const fn event(next: Next) -> &'static str {
 fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> String {
     let keys::Rotated {
         kid,
+        algorithm,
         signs_at,
         before,
         before_verifies_until,
     } = rotated;
+    let algorithm = algorithm.as_str();
     let mut text = match how {
         Rotation::Published => {
             format!(
-                "The next key is {kid}.\nIt is published now, and signs from {}.\n",
+                "The next key is {kid} ({algorithm}).\nIt is published now, and signs from {}.\n",
                 second(*signs_at)
             )
         }
         Rotation::AtOnce => format!(
-            "{kid} signs now.\nServices that keep the public keys refuse its tokens until they read \
+            "{kid} ({algorithm}) signs now.\nServices that keep the public keys refuse its tokens until they read \
              them again: for {} at most, where they keep to max-age.\n",
             span(rules.max_age())
         ),
@@ -293,17 +310,28 @@ fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> Stri
 }
 
 fn say_revoked(revoked: &keys::Revoked, rules: &KeyRules) -> String {
-    let keys::Revoked { kid, was, signs } = revoked;
+    let keys::Revoked {
+        kid,
+        was,
+        signs,
+        algorithm,
+    } = revoked;
     let mut text = format!(
         "Removed {kid}, which was {}.\nRunning servers refuse what it signed within a second; services \
          that keep the public keys do once they read them again, in {} at most.\n",
         was.as_str(),
         span(rules.max_age())
     );
-    if *was == State::Active {
-        text += signs;
-        text += " signs now. Pages get a new token by themselves.\n";
+    // Writing to a `String` cannot fail.
+    match was {
+        State::Active => writeln!(
+            text,
+            "{signs} ({}) signs now. Pages get a new token by themselves.",
+            algorithm.as_str()
+        ),
+        _ => writeln!(text, "{signs} ({}) signs on.", algorithm.as_str()),
     }
+    .ok();
     text
 }
 
@@ -343,7 +371,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{cli::Cli, keys::Schedule, token::Algorithm};
+    use crate::{cli::Cli, keys::Schedule};
 
     #[test]
     fn key_may_begin_with_a_hyphen() {

@@ -106,7 +106,7 @@ pub(super) enum Step {
     /// It verifies nothing any more.
     Remove { kid: String },
     /// A new key, pending or active.
-    Make(State),
+    Make { state: State, algorithm: Algorithm },
 }
 
 impl Step {
@@ -123,6 +123,13 @@ impl Step {
     pub(super) fn activate(key: &Key, at: Timestamp) -> Self {
         let kid = key.kid.clone();
         Self::Activate { kid, at }
+    }
+
+    /// A key in another one's place is of the same algorithm: only [`towards_algorithm`] changes that,
+    /// since who asks for a key may have been given another configuration than the servers.
+    pub(super) fn succeed(key: &Key, state: State) -> Self {
+        let algorithm = key.algorithm;
+        Self::Make { state, algorithm }
     }
 }
 
@@ -152,7 +159,10 @@ pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
     );
 
     match (active, pending) {
-        (None, None) => steps.push(Step::Make(State::Active)),
+        (None, None) => steps.push(Step::Make {
+            state: State::Active,
+            algorithm: rules.algorithm,
+        }),
         (None, Some(key)) => {
             steps.push(Step::activate(key, now));
             (active, pending) = (Some((key, now)), None);
@@ -164,10 +174,10 @@ pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
         }
         _ => {}
     }
-    if let (Some((_, since)), None, Some(lead)) = (active, pending, lead(rules))
+    if let (Some((key, since)), None, Some(lead)) = (active, pending, lead(rules))
         && now >= since.plus(lead)
     {
-        steps.push(Step::Make(State::Pending));
+        steps.push(Step::succeed(key, State::Pending));
     }
 
     let is_over =
@@ -195,7 +205,10 @@ pub(super) fn towards_algorithm(keys: &[Key], rules: &KeyRules) -> Vec<Step> {
         pending = None;
     }
     if pending.is_none() && of_state(keys, State::Active).is_some_and(is_other) {
-        steps.push(Step::Make(State::Pending));
+        steps.push(Step::Make {
+            state: State::Pending,
+            algorithm: rules.algorithm,
+        });
     }
     steps
 }
@@ -252,7 +265,9 @@ mod tests {
                 Step::Activate { kid, at } => format!("activate {kid} {}", at.as_secs()),
                 Step::Retire { kid } => format!("retire {kid}"),
                 Step::Remove { kid } => format!("remove {kid}"),
-                Step::Make(state) => format!("make {}", state.as_str()),
+                Step::Make { state, algorithm } => {
+                    format!("make {} {}", state.as_str(), algorithm.as_str())
+                }
             })
             .collect();
         words.join(", ")
@@ -260,14 +275,14 @@ mod tests {
 
     #[test]
     fn first_key_signs_at_once() {
-        assert_eq!(steps(&[], 0), "make active");
+        assert_eq!(steps(&[], 0), "make active ES256");
     }
 
     #[test]
     fn next_key_is_published_in_time_and_signs_when_everybody_knows_it() {
         let one = [key("a", State::Active, 0)];
         assert_eq!(steps(&one, 899), "");
-        assert_eq!(steps(&one, 900), "make pending");
+        assert_eq!(steps(&one, 900), "make pending ES256");
 
         let two = [key("a", State::Active, 0), key("b", State::Pending, 900)];
         assert_eq!(steps(&two, 999), "");
@@ -284,7 +299,10 @@ mod tests {
     #[test]
     fn key_that_was_late_is_published_all_the_same_before_it_signs() {
         // Nothing ran for a long time.
-        assert_eq!(steps(&[key("a", State::Active, 0)], 9_999), "make pending");
+        assert_eq!(
+            steps(&[key("a", State::Active, 0)], 9_999),
+            "make pending ES256"
+        );
     }
 
     #[test]
@@ -330,13 +348,21 @@ mod tests {
         wanted.algorithm = Algorithm::EdDsa;
         let (active, pending) = (key("a", State::Active, 0), key("b", State::Pending, 10));
 
-        assert_eq!(towards(std::slice::from_ref(&active)), "make pending");
+        assert_eq!(towards(std::slice::from_ref(&active)), "make pending EdDSA");
         assert_eq!(
             towards(&[active.clone(), pending]),
-            "remove b, make pending"
+            "remove b, make pending EdDSA"
         );
         assert_eq!(towards(&[active, wanted]), "");
         assert_eq!(towards(&[]), "");
+    }
+
+    #[test]
+    fn schedule_keeps_the_algorithm_that_signs() {
+        let mut active = key("a", State::Active, 0);
+        active.algorithm = Algorithm::EdDsa;
+
+        assert_eq!(steps(&[active], 900), "make pending EdDSA");
     }
 
     #[test]
@@ -371,7 +397,7 @@ mod tests {
                 Step::Activate { kid, at } => set(kid, State::Active, *at),
                 Step::Retire { kid } => set(kid, State::Retiring, now),
                 Step::Remove { kid } => set(kid, State::Removed, now),
-                Step::Make(state) => {
+                Step::Make { state, .. } => {
                     let kid = keys.len().to_string();
                     keys.push(key(&kid, *state, now.as_secs()));
                 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     store::{Db, StoreError, Timestamp, Tx, retrying},
-    token::{KeyError, PrivateKey, SigningKey},
+    token::{Algorithm, KeyError, PrivateKey, SigningKey},
 };
 
 /// How long it is remembered that a key was there.
@@ -48,6 +48,8 @@ pub enum Rotation {
 pub struct Rotated {
     /// The next key.
     pub kid: String,
+    /// What it signs with: what the one before did, whatever is configured here.
+    pub algorithm: Algorithm,
     /// From when on it signs.
     pub signs_at: Timestamp,
     /// The key that signs until then.
@@ -65,6 +67,8 @@ pub struct Revoked {
     pub was: State,
     /// The key that signs now.
     pub signs: String,
+    /// What that one signs with.
+    pub algorithm: Algorithm,
 }
 
 /// What replacing the master key did.
@@ -94,7 +98,7 @@ enum Attempt<T> {
     Done(Changed<T>),
     /// A key has to be made first: that takes a while with RSA, during which nobody should wait for
     /// the transaction.
-    NeedsKey,
+    NeedsKey(Algorithm),
 }
 
 /// What was decided, and what it led to.
@@ -250,6 +254,10 @@ impl StoredKeys {
             .change(|keys, now| {
                 let pending = states::of_state(keys, State::Pending);
                 let active = states::of_state(keys, State::Active);
+                let first = Step::Make {
+                    state: State::Active,
+                    algorithm: rules.algorithm,
+                };
                 let steps = match (how, pending, active) {
                     (Rotation::Published, Some(key), _) => {
                         return Err(KeysError::AlreadyPending {
@@ -257,22 +265,23 @@ impl StoredKeys {
                             signs_at: key.since.plus(rules.pending_for),
                         });
                     }
-                    (Rotation::Published, None, Some(_)) => vec![Step::Make(State::Pending)],
+                    (Rotation::Published, None, Some(active)) => {
+                        vec![Step::succeed(active, State::Pending)]
+                    }
                     // Nothing signs, so there is nothing to wait for.
-                    (Rotation::Published, None, None) => vec![Step::Make(State::Active)],
+                    (Rotation::Published, None, None) => vec![first],
                     (Rotation::AtOnce, pending, active) => active
                         .map(Step::retire)
                         .into_iter()
                         .chain([match pending {
                             Some(key) => Step::activate(key, now),
-                            None => Step::Make(State::Active),
+                            None => active.map_or(first, |key| Step::succeed(key, State::Active)),
                         }])
                         .collect(),
                 };
-                let kid = |key: &Key| key.kid.clone();
                 Ok(Decision {
                     steps,
-                    said: (active.map(kid), pending.map(kid)),
+                    said: (active.map(|key| key.kid.clone()), pending.cloned()),
                 })
             })
             .await?;
@@ -283,12 +292,11 @@ impl StoredKeys {
         } else {
             changed.now
         };
+        // One of the two is there: what was decided makes a key or takes the pending one.
+        let next = changed.made.or(pending).ok_or(KeysError::Unavailable)?;
         Ok(Rotated {
-            kid: changed
-                .made
-                .map(|key| key.kid)
-                .or(pending)
-                .unwrap_or_default(),
+            kid: next.kid,
+            algorithm: next.algorithm,
             signs_at,
             before,
             before_verifies_until: signs_at.plus(rules.verifies_for),
@@ -310,13 +318,13 @@ impl StoredKeys {
                 let pending = states::of_state(keys, State::Pending).filter(|next| *next != key);
                 let mut steps = vec![Step::remove(key)];
                 let signs = match (active, pending) {
-                    (Some(active), _) => Some(active.kid.clone()),
+                    (Some(active), _) => Some(active.clone()),
                     (None, Some(next)) => {
                         steps.push(Step::activate(next, now));
-                        Some(next.kid.clone())
+                        Some(next.clone())
                     }
                     (None, None) => {
-                        steps.push(Step::Make(State::Active));
+                        steps.push(Step::succeed(key, State::Active));
                         None
                     }
                 };
@@ -327,12 +335,13 @@ impl StoredKeys {
             })
             .await?;
         let (key, signs) = changed.said;
+        // One of the two is there: where nothing else signs a key was made.
+        let signs = signs.or(changed.made).ok_or(KeysError::Unavailable)?;
         Ok(Revoked {
             kid: key.kid,
             was: key.state,
-            signs: signs
-                .or(changed.made.map(|key| key.kid))
-                .unwrap_or_default(),
+            signs: signs.kid,
+            algorithm: signs.algorithm,
         })
     }
 
@@ -393,7 +402,7 @@ impl StoredKeys {
         loop {
             match attempts(|| self.attempt(&decide, spare.as_ref())).await? {
                 Attempt::Done(changed) => return Ok(changed),
-                Attempt::NeedsKey => spare = Some(generate(self.0.rules.algorithm).await?),
+                Attempt::NeedsKey(algorithm) => spare = Some(generate(algorithm).await?),
             }
         }
     }
@@ -415,9 +424,11 @@ impl StoredKeys {
                 Step::Activate { kid, at } => store::activate(&mut tx, kid, *at).await?,
                 Step::Retire { kid } => store::retire(&mut tx, kid, now).await?,
                 Step::Remove { kid } => store::remove(&mut tx, kid, now).await?,
-                Step::Make(state) => {
-                    let Some(spare) = spare else {
-                        return Ok(Attempt::NeedsKey);
+                Step::Make { state, algorithm } => {
+                    let fits =
+                        |spare: &&(PrivateKey, SigningKey)| spare.1.algorithm() == *algorithm;
+                    let Some(spare) = spare.filter(fits) else {
+                        return Ok(Attempt::NeedsKey(*algorithm));
                     };
                     made = Some(self.insert(&mut tx, &rows, spare, *state, now).await?);
                 }
@@ -485,9 +496,7 @@ where
     .await?
 }
 
-async fn generate(
-    algorithm: crate::token::Algorithm,
-) -> Result<(PrivateKey, SigningKey), KeysError> {
+async fn generate(algorithm: Algorithm) -> Result<(PrivateKey, SigningKey), KeysError> {
     let make = move || {
         let private = PrivateKey::generate(algorithm)?;
         let key = private.signing_key()?;
@@ -547,7 +556,7 @@ fn log(steps: &[Step], made: Option<&Key>) {
                 tracing::info!(key.id = kid, "a key signs no more, and still verifies");
             }
             Step::Remove { kid } => tracing::info!(key.id = kid, "a key is removed"),
-            Step::Make(state) => {
+            Step::Make { state, .. } => {
                 let kid = made.map(|key| key.kid.as_str());
                 tracing::info!(key.id = kid, key.state = state.as_str(), "a key was made");
             }
@@ -558,7 +567,6 @@ fn log(steps: &[Step], made: Option<&Key>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::Algorithm;
 
     fn key(kid: &str, state: State) -> Key {
         Key {

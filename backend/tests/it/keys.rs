@@ -400,9 +400,40 @@ async fn revoking_says_where_a_file_still_has_the_key() {
     let expected =
         format!("warning: the file of `token.verification_keys` has the revoked key {name}");
     assert!(warned.starts_with(&expected), "{warned}");
-    let next = said.lines().find_map(|line| line.split_once(" signs now"));
+    let next = said
+        .lines()
+        .find_map(|line| line.split_once(" (ES256) signs now"));
     let [_, warned] = revoke(next.unwrap().0);
     assert_eq!(warned, "");
+}
+
+#[tokio::test]
+async fn command_with_another_algorithm_keeps_that_of_the_servers_and_says_so() {
+    let mut app = TestApp::with(&[("TOKEN__ALGORITHM", "EdDSA")]).await;
+    let first = published(&app).await.remove(0);
+    app.stop().await;
+    // As ES256 is the default.
+    let run = |arguments: &[&str]| {
+        let output = countersign()
+            .args([&["keys"], arguments, &["--data-dir", "."]].concat())
+            .current_dir(app.path(""))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+
+    for (arguments, says) in [
+        (&["revoke", &first] as &[_], " (EdDSA) signs now."),
+        (&["rotate", "--now"], " (EdDSA) signs now."),
+        (&["rotate"], " (EdDSA).\nIt is published now"),
+    ] {
+        let [said, warned] = run(arguments);
+
+        assert!(said.contains(says), "{said}");
+        let expected = "warning: `token.algorithm` is ES256 here, and the key is for EdDSA";
+        assert!(warned.starts_with(expected), "{warned}");
+    }
 }
 
 /// Runs `countersign keys …` beside a running server, on its database.
