@@ -7,7 +7,7 @@
 use std::{
     fmt, fs,
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -23,6 +23,9 @@ use crate::{rng, seal::SealingKey};
 
 /// The master key's file name in the data folder.
 pub const MASTER_KEY_FILE: &str = "master.key";
+
+/// The user that may give files away.
+const ROOT: u32 = 0;
 
 /// 32 secret bytes that everything sealed in the database depends on.
 #[derive(Clone, PartialEq, Eq)]
@@ -130,7 +133,7 @@ impl Master {
                 let path = self.path.clone();
                 return Err(KeysError::MasterKeyMissing { path });
             }
-            None => create_master_key(&self.path, &MasterKey::generate())?,
+            None => create_master_key(&self.path, &MasterKey::generate(), &self.path)?,
         };
         *fitted() = Some(found.clone());
         Ok(found)
@@ -152,7 +155,7 @@ impl Master {
         let path = self.new_path();
         if let Some(wanted) = wanted {
             remove(&path).map_err(|source| file_error(&path, source))?;
-            let made = create_master_key(&path, &wanted)?;
+            let made = create_master_key(&path, &wanted, &self.path)?;
             // Another process put its own there in between.
             return if made == wanted {
                 Ok(made)
@@ -160,7 +163,7 @@ impl Master {
                 Err(KeysError::WrongMasterKey)
             };
         }
-        create_master_key(&path, &MasterKey::generate())
+        create_master_key(&path, &MasterKey::generate(), &self.path)
     }
 
     /// Makes the next one the one that is read first, and keeps the last one. To be called once the
@@ -215,9 +218,13 @@ fn file_error(path: &Path, source: io::Error) -> KeysError {
 
 /// Makes the names in a file's folder durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -247,7 +254,9 @@ fn read_master_key(path: &Path) -> Result<Option<MasterKey>, KeysError> {
 
 /// Makes the file so that a crash leaves either no file or a whole one, and two starts at once
 /// agree: written beside, flushed, and linked to its name, which fails where the name is taken.
-fn create_master_key(path: &Path, key: &MasterKey) -> Result<MasterKey, KeysError> {
+///
+/// `before` is the file that it is to replace, if that is there.
+fn create_master_key(path: &Path, key: &MasterKey, before: &Path) -> Result<MasterKey, KeysError> {
     let failed = |source| KeysError::MasterKeyFile {
         path: path.to_owned(),
         source,
@@ -262,6 +271,7 @@ fn create_master_key(path: &Path, key: &MasterKey) -> Result<MasterKey, KeysErro
             .mode(0o600)
             .open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        give_to_the_server(&file, before)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
@@ -278,9 +288,68 @@ fn create_master_key(path: &Path, key: &MasterKey) -> Result<MasterKey, KeysErro
     })
 }
 
+/// Gives a new file to whom the file before it belongs, or, where there is none, the folder: a
+/// command that root runs must not take the key away from the server's own user.
+fn give_to_the_server(file: &fs::File, before: &Path) -> io::Result<()> {
+    let ours = file.metadata()?;
+    let theirs = match fs::metadata(before) {
+        // Whoever is not root can give nothing away, and is the one that reads what it makes.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && ours.uid() != ROOT => {
+            return Ok(());
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::metadata(folder_of(before))?,
+        found => found?,
+    };
+    let (owner, group) = (theirs.uid(), theirs.gid());
+    if (ours.uid(), ours.gid()) == (owner, group) {
+        return Ok(());
+    }
+    fchown(file, Some(owner), Some(group)).map_err(|source| {
+        let text = format!("a new file cannot be given to user {owner} and group {group}");
+        io::Error::new(source.kind(), format!("{text}: {source}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Some user and group that the tests do not run as.
+    const SERVER: (u32, u32) = (20_123, 20_124);
+
+    #[test]
+    fn new_master_key_belongs_to_whom_the_folder_or_the_last_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MASTER_KEY_FILE);
+        let give = |path: &Path| {
+            // Only root can: for everybody else what is made stays theirs, and so does the folder.
+            drop(std::os::unix::fs::chown(
+                path,
+                Some(SERVER.0),
+                Some(SERVER.1),
+            ));
+            owner(path)
+        };
+        let master = Master::new(None, folder.path());
+        let of_folder = give(folder.path());
+
+        master.find(&[]).unwrap();
+        assert_eq!(owner(&path), of_folder);
+
+        drop(std::os::unix::fs::chown(folder.path(), Some(0), Some(0)));
+        let of_file = give(&path);
+        let old = master.find(&[]).unwrap();
+        let new = master.prepare(None).unwrap();
+        assert_eq!(owner(&master.new_path()), of_file);
+        master.replace(&old, &new).unwrap();
+        assert_eq!(owner(&path), of_file);
+        assert_eq!(owner(&master.old_path()), of_file);
+    }
+
+    fn owner(path: &Path) -> (u32, u32) {
+        let metadata = fs::metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    }
 
     #[test]
     fn key_is_sealed_by_master_key_and_name() {
@@ -305,8 +374,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(MASTER_KEY_FILE);
 
-        let first = create_master_key(&path, &MasterKey::generate()).unwrap();
-        let second = create_master_key(&path, &MasterKey::generate()).unwrap();
+        let first = create_master_key(&path, &MasterKey::generate(), &path).unwrap();
+        let second = create_master_key(&path, &MasterKey::generate(), &path).unwrap();
 
         let sealed = first.seal("kid", b"private");
         assert_eq!(second.open("kid", &sealed).unwrap().as_slice(), b"private");
@@ -318,7 +387,7 @@ mod tests {
     fn master_key_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(MASTER_KEY_FILE);
-        create_master_key(&path, &MasterKey::generate()).unwrap();
+        create_master_key(&path, &MasterKey::generate(), &path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
 
         let refused = read_master_key(&path).unwrap_err();
