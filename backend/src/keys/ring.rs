@@ -4,7 +4,10 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,8 @@ struct Inner {
     /// Keys of others, which verify whatever ours do.
     others: Vec<VerifyingKey>,
     source: Source,
+    /// Whether a stored key verifies that could not be opened here, so that `verifying` lacks it.
+    is_incomplete: AtomicBool,
 }
 
 enum Source {
@@ -118,6 +123,7 @@ impl Ring {
             verifying: SharedKeys::default(),
             others,
             source,
+            is_incomplete: AtomicBool::new(false),
         }))
     }
 
@@ -130,6 +136,12 @@ impl Ring {
     /// What a verifier verifies with.
     pub fn verifying(&self) -> SharedKeys {
         self.0.verifying.clone()
+    }
+
+    /// Whether keys are missing among those that verify, since they cannot be opened: what there is
+    /// must then not be remembered as all there is.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.0.is_incomplete.load(Ordering::Acquire)
     }
 
     /// The key that signs now.
@@ -300,9 +312,15 @@ impl Ring {
             }
             Ok(())
         });
+        if opened.is_err() {
+            self.0.is_incomplete.store(true, Ordering::Release);
+        }
         // Published before it signs, here as everywhere.
         let ours = known.opened.values().map(|key| key.verifying.clone());
-        self.publish(ours, &listed)?;
+        let published = self.publish(ours, &listed);
+        let is_whole = opened.is_ok() && published.is_ok();
+        self.0.is_incomplete.store(!is_whole, Ordering::Release);
+        published?;
         self.sign_with(&listed, known);
         known.removed = listed
             .iter()

@@ -761,11 +761,18 @@ async fn instance_that_cannot_open_the_new_key_signs_on_until_nobody_accepts_it(
     assert!(matches!(refused, KeysError::WrongMasterKey), "{refused}");
     assert_eq!(kid(&app.sign_in("ada@example.com").await), kid(&token));
     assert_eq!(app.get(routes::READYZ).await.status(), 200);
+    // Whoever remembered these keys would lack the one that signs elsewhere.
+    let published = app.get(routes::JWKS).await;
+    assert_snapshot!(published.summary(), @"503 application/problem+json unavailable");
+    assert_eq!(published.header("cache-control"), "no-store");
 
     elsewhere.revoke(&kid(&token)).await.unwrap();
     app.app.keys.check().await.unwrap_err();
     assert_eq!(status(&app, &token).await, 401);
-    assert_eq!(app.get(routes::READYZ).await.status(), 503);
+    let ready = app.get(routes::READYZ).await;
+    assert_eq!(ready.status(), 503);
+    let detail = "There is no key to sign with. The server's log says why.";
+    assert_eq!(ready.json()["detail"], detail);
     let answer = app
         .post(routes::SIGN_IN, &credentials("ada@example.com", PASSWORD))
         .await;
