@@ -162,14 +162,14 @@ fn with_keys(
 }
 
 /// A key that is for another algorithm than the one that is configured here.
-fn warn_of_algorithm(algorithm: Algorithm, rules: &KeyRules) {
-    if algorithm != rules.algorithm {
+fn warn_of_algorithm(algorithm: Option<Algorithm>, rules: &KeyRules) {
+    if algorithm != Some(rules.algorithm) {
         say(format_args!(
             "warning: `token.algorithm` is {} here, and the key is for {algorithm} as the one before \
              it was. A server that starts with another algorithm turns to that by itself; where the \
              servers have the right one, this command was given another configuration than they.\n",
             rules.algorithm.as_str(),
-            algorithm = algorithm.as_str(),
+            algorithm = name_of(algorithm),
         ));
     }
 }
@@ -211,6 +211,11 @@ fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
     MasterKey::read(path)?.with_context(|| format!("there is no file {}", path.display()))
 }
 
+/// An algorithm, or that a newer version has it.
+fn name_of(algorithm: Option<Algorithm>) -> &'static str {
+    algorithm.map_or("unknown", Algorithm::as_str)
+}
+
 fn as_table(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> String {
     let mut text = format!(
         "{:<43}  {:<9}  {:<8}  {:<20}  NEXT\n",
@@ -229,7 +234,7 @@ fn as_table(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> St
             text,
             "{:<43}  {:<9}  {:<8}  {:<20}  {next}",
             key.kid,
-            key.algorithm.as_str(),
+            name_of(key.algorithm),
             key.state.as_str(),
             second(key.since).to_string(),
         )
@@ -247,7 +252,7 @@ fn as_json(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> Str
                 .map(|(next, at)| json!({ "event": event(next), "at": second(at).to_string() }));
             json!({
                 "kid": key.kid,
-                "algorithm": key.algorithm.as_str(),
+                "algorithm": key.algorithm.map(Algorithm::as_str),
                 "state": key.state.as_str(),
                 "since": second(key.since).to_string(),
                 "next": next,
@@ -283,7 +288,7 @@ fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> Stri
         before,
         before_verifies_until,
     } = rotated;
-    let algorithm = algorithm.as_str();
+    let algorithm = name_of(*algorithm);
     let mut text = match how {
         Rotation::Published => {
             format!(
@@ -327,9 +332,9 @@ fn say_revoked(revoked: &keys::Revoked, rules: &KeyRules) -> String {
         State::Active => writeln!(
             text,
             "{signs} ({}) signs now. Pages get a new token by themselves.",
-            algorithm.as_str()
+            name_of(*algorithm)
         ),
-        _ => writeln!(text, "{signs} ({}) signs on.", algorithm.as_str()),
+        _ => writeln!(text, "{signs} ({}) signs on.", name_of(*algorithm)),
     }
     .ok();
     text
@@ -402,7 +407,7 @@ mod tests {
         let since = Timestamp::from_secs(1_767_268_800 + since);
         Key {
             kid: kid.repeat(43),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since,
             created_at: since,

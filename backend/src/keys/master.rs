@@ -60,10 +60,15 @@ impl MasterKey {
 
     /// Whether it opens every key that is there.
     pub(super) fn opens(&self, stored: &[StoredKey]) -> bool {
-        stored
-            .iter()
-            .filter(|key| !key.is_removed())
-            .all(|key| self.open(&key.kid, &key.sealed).is_some())
+        self.unopened(stored).is_empty()
+    }
+
+    /// The names of the keys that it does not open.
+    fn unopened<'a>(&self, stored: &'a [StoredKey]) -> Vec<&'a str> {
+        live(stored)
+            .filter(|key| self.open(&key.kid, &key.sealed).is_none())
+            .map(|key| &*key.kid)
+            .collect()
     }
 
     /// Seals a private key. Its name is bound in, so that a row cannot be passed off as another.
@@ -109,34 +114,60 @@ impl Master {
         self.configured.is_some()
     }
 
-    /// The one that opens the keys that are there; where there are none, the one there is, or a new
-    /// one. The files are read again where the last one does not fit: it may have been replaced
-    /// beside this process.
+    /// The one that opens the keys that are there, every one of them; where there are none, the one
+    /// there is, or a new one. The files are read again where the last one does not fit: it may have
+    /// been replaced beside this process.
     pub(super) fn find(&self, stored: &[StoredKey]) -> Result<MasterKey, KeysError> {
+        match self.find_best(stored)? {
+            (found, None) => Ok(found),
+            (_, Some(kid)) => Err(KeysError::Damaged { kid }),
+        }
+    }
+
+    /// The same, or else the one that opens some: all are sealed with one, so what that does not open
+    /// is damaged. With the name of such a key.
+    pub(super) fn find_best(
+        &self,
+        stored: &[StoredKey],
+    ) -> Result<(MasterKey, Option<String>), KeysError> {
         let fitted = || self.fitted.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.configured.clone().or_else(|| fitted().clone());
         if let Some(known) = known.filter(|known| known.opens(stored)) {
-            return Ok(known);
+            return Ok((known, None));
         }
-        if self.configured.is_some() {
-            return Err(KeysError::WrongMasterKey);
-        }
-        let files = [
-            read_master_key(&self.path)?,
-            read_master_key(&self.new_path())?,
-        ];
-        let is_there = files.iter().any(Option::is_some);
-        let found = match files.into_iter().flatten().find(|key| key.opens(stored)) {
-            Some(found) => found,
-            None if is_there => return Err(KeysError::WrongMasterKey),
-            None if stored.iter().any(|key| !key.is_removed()) => {
+        let there: Vec<_> = match &self.configured {
+            Some(configured) => vec![configured.clone()],
+            None => [
+                read_master_key(&self.path)?,
+                read_master_key(&self.new_path())?,
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        };
+        let is_there = !there.is_empty();
+        let best = there
+            .into_iter()
+            .map(|key| (key.unopened(stored), key))
+            .min_by_key(|(unopened, _)| unopened.len());
+        let number = live(stored).count();
+        let (found, damaged) = match best {
+            Some((unopened, key)) if number == 0 || unopened.len() < number => {
+                let damaged = unopened.first().map(|&kid| kid.to_owned());
+                (key, damaged)
+            }
+            _ if is_there => return Err(KeysError::WrongMasterKey),
+            _ if number > 0 => {
                 let path = self.path.clone();
                 return Err(KeysError::MasterKeyMissing { path });
             }
-            None => create_master_key(&self.path, &MasterKey::generate(), &self.path)?,
+            _ => {
+                let made = create_master_key(&self.path, &MasterKey::generate(), &self.path)?;
+                (made, None)
+            }
         };
         *fitted() = Some(found.clone());
-        Ok(found)
+        Ok((found, damaged))
     }
 
     /// Where the next one is until the database is sealed with it.
@@ -200,6 +231,10 @@ impl Master {
         }
         self.replace(first.as_ref().unwrap_or(fitting), fitting)
     }
+}
+
+fn live(stored: &[StoredKey]) -> impl Iterator<Item = &StoredKey> {
+    stored.iter().filter(|key| !key.is_removed())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

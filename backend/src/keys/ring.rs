@@ -303,15 +303,16 @@ impl Ring {
                 .any(|key| key.kid == kid && key.state != State::Removed)
         };
         known.opened.retain(|kid, _| is_live(kid));
-        let opened = keys.open(&rows, |kid| !known.opened.contains_key(kid));
-        let opened = opened.and_then(|opened| {
-            for signing in opened {
+        let mut opened = Ok(());
+        for signing in keys.open(&rows, |kid| !known.opened.contains_key(kid)) {
+            let one = signing.and_then(|signing| {
                 let verifying = signing.verifying_key()?;
                 let kid = signing.kid().to_owned();
                 known.opened.insert(kid, Opened { signing, verifying });
-            }
-            Ok(())
-        });
+                Ok(())
+            });
+            opened = opened.and(one);
+        }
         if opened.is_err() {
             self.0.is_incomplete.store(true, Ordering::Release);
         }

@@ -73,8 +73,8 @@ impl State {
 pub struct Key {
     /// Its name: its thumbprint.
     pub kid: String,
-    /// What it signs with.
-    pub algorithm: Algorithm,
+    /// What it signs with; `None` for an algorithm that this version does not know.
+    pub algorithm: Option<Algorithm>,
     /// Where it is on its way.
     pub state: State,
     /// Since when it is there.
@@ -127,8 +127,8 @@ impl Step {
 
     /// A key in another one's place is of the same algorithm: only [`towards_algorithm`] changes that,
     /// since who asks for a key may have been given another configuration than the servers.
-    pub(super) fn succeed(key: &Key, state: State) -> Self {
-        let algorithm = key.algorithm;
+    pub(super) fn succeed(key: &Key, state: State, rules: &KeyRules) -> Self {
+        let algorithm = key.algorithm.unwrap_or(rules.algorithm);
         Self::Make { state, algorithm }
     }
 }
@@ -146,7 +146,7 @@ pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
     // Of keys from before there were states the one that signed goes on, and the others end.
     let unplaced = || keys.iter().filter(|key| key.state == State::Unplaced);
     if active.is_none() {
-        let fits = |key: &&Key| (key.algorithm == rules.algorithm, key.created_at);
+        let fits = |key: &&Key| (key.algorithm == Some(rules.algorithm), key.created_at);
         if let Some(signed) = unplaced().max_by_key(fits) {
             steps.push(Step::activate(signed, signed.created_at));
             active = Some((signed, signed.created_at));
@@ -177,7 +177,7 @@ pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
     if let (Some((key, since)), None, Some(lead)) = (active, pending, lead(rules))
         && now >= since.plus(lead)
     {
-        steps.push(Step::succeed(key, State::Pending));
+        steps.push(Step::succeed(key, State::Pending, rules));
     }
 
     let is_over =
@@ -197,7 +197,7 @@ fn lead(rules: &KeyRules) -> Option<Duration> {
 /// What has to be done where another algorithm is configured than the one that signs: the next key is
 /// one for it. A pending one for yet another would sign without anybody wanting it.
 pub(super) fn towards_algorithm(keys: &[Key], rules: &KeyRules) -> Vec<Step> {
-    let is_other = |key: &Key| key.algorithm != rules.algorithm;
+    let is_other = |key: &Key| key.algorithm != Some(rules.algorithm);
     let mut steps = Vec::new();
     let mut pending = of_state(keys, State::Pending);
     if let Some(unwanted) = pending.filter(|key| is_other(key)) {
@@ -246,7 +246,7 @@ mod tests {
     fn key(kid: &str, state: State, since: i64) -> Key {
         Key {
             kid: kid.to_owned(),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since: at(since),
             created_at: at(since),
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn of_keys_from_before_states_the_newest_of_the_algorithm_signs_on() {
         let mut newest = key("c", State::Unplaced, 30);
-        newest.algorithm = Algorithm::EdDsa;
+        newest.algorithm = Some(Algorithm::EdDsa);
         let keys = [
             key("a", State::Unplaced, 10),
             key("b", State::Unplaced, 20),
@@ -345,7 +345,7 @@ mod tests {
         };
         let towards = |keys: &[Key]| in_short(&towards_algorithm(keys, &rules));
         let mut wanted = key("c", State::Pending, 10);
-        wanted.algorithm = Algorithm::EdDsa;
+        wanted.algorithm = Some(Algorithm::EdDsa);
         let (active, pending) = (key("a", State::Active, 0), key("b", State::Pending, 10));
 
         assert_eq!(towards(std::slice::from_ref(&active)), "make pending EdDSA");
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn schedule_keeps_the_algorithm_that_signs() {
         let mut active = key("a", State::Active, 0);
-        active.algorithm = Algorithm::EdDsa;
+        active.algorithm = Some(Algorithm::EdDsa);
 
         assert_eq!(steps(&[active], 900), "make pending EdDSA");
     }

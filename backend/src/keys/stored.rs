@@ -48,8 +48,9 @@ pub enum Rotation {
 pub struct Rotated {
     /// The next key.
     pub kid: String,
-    /// What it signs with: what the one before did, whatever is configured here.
-    pub algorithm: Algorithm,
+    /// What it signs with: what the one before did, whatever is configured here. `None` where this
+    /// version does not know it.
+    pub algorithm: Option<Algorithm>,
     /// From when on it signs.
     pub signs_at: Timestamp,
     /// The key that signs until then.
@@ -67,8 +68,8 @@ pub struct Revoked {
     pub was: State,
     /// The key that signs now.
     pub signs: String,
-    /// What that one signs with.
-    pub algorithm: Algorithm,
+    /// What that one signs with; `None` where this version does not know it.
+    pub algorithm: Option<Algorithm>,
 }
 
 /// What replacing the master key did.
@@ -156,7 +157,7 @@ impl StoredKeys {
         // The version first: what was changed in between is then read once more, not missed.
         let version = store::version(&mut tx).await?;
         let rows = store::list(&mut tx).await?;
-        let keys = keys_of(&rows)?;
+        let keys = keys_of(&rows);
         Ok(Snapshot {
             version,
             rows,
@@ -179,21 +180,23 @@ impl StoredKeys {
         self.0.master.finish(&master)
     }
 
-    /// Opens what is stored, all of it or none.
+    /// Opens what is stored: each one, or why it cannot be opened.
     pub(super) fn open(
         &self,
         rows: &[StoredKey],
         wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<SigningKey>, KeysError> {
+    ) -> Vec<Result<SigningKey, KeysError>> {
         let wanted = |row: &&StoredKey| !row.is_removed() && wanted(&row.kid);
         if !rows.iter().any(|row| wanted(&row)) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let master = self.0.master.find(rows)?;
-        rows.iter()
-            .filter(wanted)
-            .map(|row| open(&master, row))
-            .collect()
+        match self.0.master.find_best(rows) {
+            Ok((master, _)) => {
+                let rows = rows.iter().filter(wanted);
+                rows.map(|row| open(&master, row)).collect()
+            }
+            Err(error) => vec![Err(error)],
+        }
     }
 
     /// Sees to it that a key signs; whether it made one.
@@ -266,7 +269,7 @@ impl StoredKeys {
                         });
                     }
                     (Rotation::Published, None, Some(active)) => {
-                        vec![Step::succeed(active, State::Pending)]
+                        vec![Step::succeed(active, State::Pending, rules)]
                     }
                     // Nothing signs, so there is nothing to wait for.
                     (Rotation::Published, None, None) => vec![first],
@@ -275,7 +278,9 @@ impl StoredKeys {
                         .into_iter()
                         .chain([match pending {
                             Some(key) => Step::activate(key, now),
-                            None => active.map_or(first, |key| Step::succeed(key, State::Active)),
+                            None => {
+                                active.map_or(first, |key| Step::succeed(key, State::Active, rules))
+                            }
                         }])
                         .collect(),
                 };
@@ -311,6 +316,7 @@ impl StoredKeys {
     ///
     /// [`KeysError`] where no key, or more than one, has that name.
     pub async fn revoke(&self, name: &str) -> Result<Revoked, KeysError> {
+        let rules = &self.0.rules;
         let changed = self
             .change(|keys, now| {
                 let key = named(keys, name)?;
@@ -324,7 +330,7 @@ impl StoredKeys {
                         Some(next.clone())
                     }
                     (None, None) => {
-                        steps.push(Step::succeed(key, State::Active));
+                        steps.push(Step::succeed(key, State::Active, rules));
                         None
                     }
                 };
@@ -416,7 +422,13 @@ impl StoredKeys {
         let mut tx = self.0.db.write().await?;
         store::begin_change(&mut tx).await?;
         let rows = store::list(&mut tx).await?;
-        let Decision { steps, said } = decide(&keys_of(&rows)?, now)?;
+        let Decision { steps, said } = decide(&keys_of(&rows), now)?;
+        // What goes need not be opened: it may be going because it cannot be.
+        let goes = |row: &StoredKey| {
+            let kid = &row.kid;
+            (steps.iter()).any(|step| matches!(step, Step::Remove { kid: gone } if gone == kid))
+        };
+        let staying: Vec<_> = rows.into_iter().filter(|row| !goes(row)).collect();
         let is_change = !steps.is_empty();
         let mut made = None;
         for step in &steps {
@@ -430,7 +442,7 @@ impl StoredKeys {
                     let Some(spare) = spare.filter(fits) else {
                         return Ok(Attempt::NeedsKey(*algorithm));
                     };
-                    made = Some(self.insert(&mut tx, &rows, spare, *state, now).await?);
+                    made = Some(self.insert(&mut tx, &staying, spare, *state, now).await?);
                 }
             }
         }
@@ -451,22 +463,23 @@ impl StoredKeys {
     async fn insert(
         &self,
         tx: &mut Tx,
-        rows: &[StoredKey],
+        staying: &[StoredKey],
         (private, key): &(PrivateKey, SigningKey),
         state: State,
         now: Timestamp,
     ) -> Result<Key, KeysError> {
-        // The one that opens what is there: another would add keys that nobody can open with it.
-        let master = self.0.master.find(rows)?;
+        // The one that opens what is there: another would add keys that nobody can open with it. It
+        // need not open all: a damaged key is no reason to make none.
+        let (master, _) = self.0.master.find_best(staying)?;
         let made = Key {
             kid: key.kid().to_owned(),
-            algorithm: key.algorithm(),
+            algorithm: Some(key.algorithm()),
             state,
             since: now,
             created_at: now,
         };
         let sealed = master.seal(&made.kid, private.pkcs8());
-        store::insert(tx, &made, &sealed).await?;
+        store::insert(tx, &made, key.algorithm(), &sealed).await?;
         Ok(made)
     }
 }
@@ -509,8 +522,8 @@ async fn generate(algorithm: Algorithm) -> Result<(PrivateKey, SigningKey), Keys
         .map_err(KeysError::from)
 }
 
-fn keys_of(rows: &[StoredKey]) -> Result<Vec<Key>, KeysError> {
-    Ok(rows.iter().map(StoredKey::key).collect::<Result<_, _>>()?)
+fn keys_of(rows: &[StoredKey]) -> Vec<Key> {
+    rows.iter().map(StoredKey::key).collect()
 }
 
 fn named<'a>(keys: &'a [Key], name: &str) -> Result<&'a Key, KeysError> {
@@ -531,20 +544,28 @@ fn named<'a>(keys: &'a [Key], name: &str) -> Result<&'a Key, KeysError> {
 }
 
 fn open(master: &MasterKey, row: &StoredKey) -> Result<SigningKey, KeysError> {
+    let algorithm = row.algorithm.parse();
+    let algorithm = algorithm.map_err(|_: KeyError| KeysError::UnknownAlgorithm {
+        kid: row.kid.clone(),
+        algorithm: row.algorithm.clone(),
+    })?;
+    let damaged = || KeysError::Damaged {
+        kid: row.kid.clone(),
+    };
     let pkcs8 = open_sealed(master, row)?;
-    let key = PrivateKey::from_pkcs8(row.algorithm.parse()?, pkcs8).signing_key()?;
+    let key = PrivateKey::from_pkcs8(algorithm, pkcs8).signing_key();
     // The row's name is bound into the seal and is the key's own thumbprint.
-    if key.kid() == row.kid {
-        Ok(key)
-    } else {
-        Err(KeyError::Malformed.into())
-    }
+    key.ok()
+        .filter(|key| key.kid() == row.kid)
+        .ok_or_else(damaged)
 }
 
 fn open_sealed(master: &MasterKey, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     master
         .open(&row.kid, &row.sealed)
-        .ok_or(KeysError::WrongMasterKey)
+        .ok_or_else(|| KeysError::Damaged {
+            kid: row.kid.clone(),
+        })
 }
 
 /// What was done, a line a step: who reads the log later wants to know which key signed when.
@@ -571,7 +592,7 @@ mod tests {
     fn key(kid: &str, state: State) -> Key {
         Key {
             kid: kid.to_owned(),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since: Timestamp::from_secs(0),
             created_at: Timestamp::from_secs(0),
@@ -634,8 +655,8 @@ mod tests {
 
     async fn opens(keys: &StoredKeys) -> bool {
         let rows = keys.read().await.unwrap().rows;
-        keys.open(&rows, |_| true)
-            .is_ok_and(|opened| opened.len() == 1)
+        let opened = keys.open(&rows, |_| true);
+        opened.len() == 1 && opened.iter().all(Result::is_ok)
     }
 
     fn names(folder: &tempfile::TempDir) -> Vec<String> {
@@ -681,7 +702,8 @@ mod tests {
         assert!(opens(&running).await);
         running.rotate(Rotation::Published).await.unwrap();
         let rows = beside.read().await.unwrap().rows;
-        assert_eq!(beside.open(&rows, |_| true).unwrap().len(), 2);
+        let opened = beside.open(&rows, |_| true);
+        assert_eq!(opened.iter().filter(|key| key.is_ok()).count(), 2);
     }
 
     #[tokio::test]
@@ -736,6 +758,65 @@ mod tests {
             assert!(matches!(refused, KeysError::WrongMasterKey), "{refused}");
         }
         assert_eq!(keys.list().await.unwrap().len(), 1);
+        assert!(starts(&folder).await);
+    }
+
+    /// As a disk, or somebody at the database, damages a key.
+    async fn damage(keys: &StoredKeys, kid: &str) {
+        let mut tx = keys.0.db.write().await.unwrap();
+        store::reseal(&mut tx, kid, b"not what it was")
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn damaged_key_is_named_and_the_others_are_opened() {
+        let (_folder, keys) = with_key(None).await;
+        let next = keys.rotate(Rotation::Published).await.unwrap().kid;
+        damage(&keys, &next).await;
+
+        let named = keys.check_master().await.unwrap_err().to_string();
+        assert!(
+            named.starts_with(&format!("the key {next} cannot be opened")),
+            "{named}"
+        );
+        let rows = keys.read().await.unwrap().rows;
+        let opened = keys.open(&rows, |_| true);
+        assert_eq!(opened.iter().filter(|key| key.is_ok()).count(), 1);
+
+        keys.revoke(&next).await.unwrap();
+        assert!(keys.check_master().await.is_ok() && opens(&keys).await);
+    }
+
+    #[tokio::test]
+    async fn only_key_is_revoked_though_it_is_damaged() {
+        let (folder, keys) = with_key(None).await;
+        let kid = keys.list().await.unwrap().remove(0).kid;
+        damage(&keys, &kid).await;
+
+        let signs = keys.revoke(&kid).await.unwrap().signs;
+
+        assert_ne!(signs, kid);
+        assert!(starts(&folder).await);
+    }
+
+    #[tokio::test]
+    async fn lost_master_key_is_no_matter_once_every_key_is_revoked() {
+        let (folder, keys) = with_key(None).await;
+        keys.rotate(Rotation::Published).await.unwrap();
+        std::fs::remove_file(folder.path().join("master.key")).unwrap();
+        let keys_there = reopened(&folder, None).await;
+        let missing = keys_there.check_master().await.unwrap_err();
+        assert!(
+            matches!(missing, KeysError::MasterKeyMissing { .. }),
+            "{missing}"
+        );
+
+        for key in keys.list().await.unwrap() {
+            keys_there.revoke(&key.kid).await.unwrap();
+        }
+
         assert!(starts(&folder).await);
     }
 

@@ -233,6 +233,32 @@ backends! {
         assert_eq!(published(&beside).await.len(), 2);
     }
 
+    async fn revoked_key_is_refused_beside_a_key_of_an_unknown_algorithm(app: TestApp) {
+        let beside = app.beside().await;
+        let token = app.register("ada@example.com").await;
+        let next = beside.app.keys.rotate(Rotation::Published).await.unwrap().kid;
+        let statement = format!("UPDATE countersign_keys SET algorithm = 'ES1024' WHERE kid = '{next}'");
+        match &app.app.db {
+            Db::Sqlite { write, .. } => drop(sqlx::query(sqlx::AssertSqlSafe(statement)).execute(write).await.unwrap()),
+            Db::Postgres(pool) => drop(sqlx::query(sqlx::AssertSqlSafe(statement)).execute(pool).await.unwrap()),
+        }
+
+        beside.app.keys.revoke(&kid(&token)).await.unwrap();
+
+        let failed = app.app.keys.check().await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            format!(
+                "the key {next} cannot be opened: it is for ES1024, which this version does not know. \
+                 Use the newer version, or remove that key: countersign keys revoke {next}"
+            )
+        );
+        assert_eq!(status(&app, &token).await, 401);
+        app.app.keys.revoke(&next).await.unwrap();
+        check(&app.app).await;
+        assert_eq!(status(&app, &app.sign_in("ada@example.com").await).await, 200);
+    }
+
     async fn rotation_at_once_signs_at_once_and_keeps_what_was_signed(app: TestApp) {
         let old = app.register("ada@example.com").await;
 
