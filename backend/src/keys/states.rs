@@ -29,6 +29,8 @@ pub struct KeyRules {
     pub verifies_for: Duration,
 }
 
+/// How far the clocks of servers may differ before what one wrote down is taken for a mistake.
+const AHEAD: Duration = Duration::from_mins(5);
 /// How long others may remember the public keys, at most.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
@@ -105,6 +107,8 @@ pub(super) enum Step {
     Retire { kid: String },
     /// It verifies nothing any more.
     Remove { kid: String },
+    /// It counts from now: what was written down is later than that.
+    Redate { kid: String, state: State },
     /// A new key, pending or active.
     Make { state: State, algorithm: Algorithm },
 }
@@ -137,26 +141,58 @@ pub(super) fn of_state(keys: &[Key], state: State) -> Option<&Key> {
     keys.iter().find(|key| key.state == state)
 }
 
-/// What time has made due, in the order in which it has to be done.
-pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut pending = of_state(keys, State::Pending);
-    let mut active = of_state(keys, State::Active).map(|key| (key, key.since));
-
-    // Of keys from before there were states the one that signed goes on, and the others end.
-    let unplaced = || keys.iter().filter(|key| key.state == State::Unplaced);
-    if active.is_none() {
-        let fits = |key: &&Key| (key.algorithm == Some(rules.algorithm), key.created_at);
-        if let Some(signed) = unplaced().max_by_key(fits) {
-            steps.push(Step::activate(signed, signed.created_at));
-            active = Some((signed, signed.created_at));
+/// Puts keys from before there were states in their place: the one that signed goes on, and the others
+/// end. The keys as they are then.
+pub(super) fn placed(keys: &[Key], rules: &KeyRules, now: Timestamp) -> (Vec<Step>, Vec<Key>) {
+    let mut keys = keys.to_vec();
+    let fits = |key: &Key| (key.algorithm == Some(rules.algorithm), key.created_at);
+    let signed = (of_state(&keys, State::Active).is_none())
+        .then(|| keys.iter().filter(|key| key.state == State::Unplaced))
+        .and_then(|unplaced| unplaced.max_by_key(|key| fits(key)))
+        .map(|key| key.kid.clone());
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    for key in &mut keys {
+        if key.state != State::Unplaced {
+            continue;
+        }
+        if signed.as_ref() == Some(&key.kid) {
+            first.push(Step::activate(key, key.created_at));
+            (key.state, key.since) = (State::Active, key.created_at);
+        } else {
+            others.push(Step::retire(key));
+            (key.state, key.since) = (State::Retiring, now);
         }
     }
-    steps.extend(
-        unplaced()
-            .filter(|key| active.is_none_or(|(active, _)| active.kid != key.kid))
-            .map(Step::retire),
-    );
+    first.append(&mut others);
+    (first, keys)
+}
+
+/// What was written down by a clock that was ahead counts from now: else it would last for as long as
+/// that clock was ahead.
+fn redated(keys: &mut [Key], now: Timestamp) -> Vec<Step> {
+    let is_of_time =
+        |key: &Key| matches!(key.state, State::Pending | State::Active | State::Retiring);
+    let ahead = keys
+        .iter_mut()
+        .filter(|key| is_of_time(key) && key.since > now.plus(AHEAD));
+    ahead
+        .map(|key| {
+            key.since = now;
+            Step::Redate {
+                kid: key.kid.clone(),
+                state: key.state,
+            }
+        })
+        .collect()
+}
+
+/// What time has made due, in the order in which it has to be done.
+pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
+    let (mut steps, mut keys) = placed(keys, rules, now);
+    steps.extend(redated(&mut keys, now));
+    let keys = &*keys;
+    let mut pending = of_state(keys, State::Pending);
+    let mut active = of_state(keys, State::Active).map(|key| (key, key.since));
 
     match (active, pending) {
         (None, None) => steps.push(Step::Make {
@@ -265,6 +301,7 @@ mod tests {
                 Step::Activate { kid, at } => format!("activate {kid} {}", at.as_secs()),
                 Step::Retire { kid } => format!("retire {kid}"),
                 Step::Remove { kid } => format!("remove {kid}"),
+                Step::Redate { kid, .. } => format!("redate {kid}"),
                 Step::Make { state, algorithm } => {
                     format!("make {} {}", state.as_str(), algorithm.as_str())
                 }
@@ -358,6 +395,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_clock_wrote_that_was_ahead_counts_from_now() {
+        let keys = |ahead| {
+            [
+                key("a", State::Active, ahead),
+                key("b", State::Pending, ahead),
+                key("c", State::Retiring, ahead),
+                key("d", State::Removed, ahead),
+            ]
+        };
+
+        assert_eq!(steps(&keys(300), 0), "");
+        assert_eq!(steps(&keys(301), 0), "redate a, redate b, redate c");
+    }
+
+    #[test]
     fn schedule_keeps_the_algorithm_that_signs() {
         let mut active = key("a", State::Active, 0);
         active.algorithm = Some(Algorithm::EdDsa);
@@ -397,6 +449,7 @@ mod tests {
                 Step::Activate { kid, at } => set(kid, State::Active, *at),
                 Step::Retire { kid } => set(kid, State::Retiring, now),
                 Step::Remove { kid } => set(kid, State::Removed, now),
+                Step::Redate { kid, state } => set(kid, *state, now),
                 Step::Make { state, .. } => {
                     let kid = keys.len().to_string();
                     keys.push(key(&kid, *state, now.as_secs()));

@@ -115,6 +115,28 @@ pub(super) async fn retire(tx: &mut Tx, kid: &str, now: Timestamp) -> Result<(),
     set(tx, SQL, kid, now).await
 }
 
+/// It is where it is since another time.
+pub(super) async fn redate(
+    tx: &mut Tx,
+    kid: &str,
+    state: State,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = match state {
+        State::Pending => {
+            "UPDATE countersign_keys SET created_at = $2 WHERE kid = $1 AND slot = 'pending'"
+        }
+        State::Active => {
+            "UPDATE countersign_keys SET activated_at = $2 WHERE kid = $1 AND slot = 'active'"
+        }
+        State::Retiring => {
+            "UPDATE countersign_keys SET retired_at = $2 WHERE kid = $1 AND removed_at IS NULL"
+        }
+        State::Unplaced | State::Removed => return Ok(()),
+    };
+    set(tx, sql, kid, at).await
+}
+
 /// It is gone; its private part too.
 pub(super) async fn remove(tx: &mut Tx, kid: &str, now: Timestamp) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE countersign_keys SET slot = NULL, removed_at = $2, sealed = $3 \

@@ -143,13 +143,15 @@ impl StoredKeys {
         self.0.clock.monotonic()
     }
 
-    /// Every key, the removed ones too, the oldest first.
+    /// Every key, the removed ones too, the oldest first. Those from before there were states as what
+    /// the next change makes of them.
     ///
     /// # Errors
     ///
     /// [`KeysError`] where the database fails.
     pub async fn list(&self) -> Result<Vec<Key>, KeysError> {
-        Ok(self.read().await?.keys)
+        let keys = self.read().await?.keys;
+        Ok(states::placed(&keys, &self.0.rules, self.now()).1)
     }
 
     pub(super) async fn read(&self) -> Result<Snapshot, KeysError> {
@@ -255,8 +257,9 @@ impl StoredKeys {
         let rules = &self.0.rules;
         let changed = self
             .change(|keys, now| {
-                let pending = states::of_state(keys, State::Pending);
-                let active = states::of_state(keys, State::Active);
+                let (placing, keys) = states::placed(keys, rules, now);
+                let pending = states::of_state(&keys, State::Pending);
+                let active = states::of_state(&keys, State::Active);
                 let first = Step::Make {
                     state: State::Active,
                     algorithm: rules.algorithm,
@@ -285,7 +288,7 @@ impl StoredKeys {
                         .collect(),
                 };
                 Ok(Decision {
-                    steps,
+                    steps: [placing, steps].concat(),
                     said: (active.map(|key| key.kid.clone()), pending.cloned()),
                 })
             })
@@ -319,10 +322,11 @@ impl StoredKeys {
         let rules = &self.0.rules;
         let changed = self
             .change(|keys, now| {
-                let key = named(keys, name)?;
-                let active = states::of_state(keys, State::Active).filter(|active| *active != key);
-                let pending = states::of_state(keys, State::Pending).filter(|next| *next != key);
-                let mut steps = vec![Step::remove(key)];
+                let (mut steps, keys) = states::placed(keys, rules, now);
+                let key = named(&keys, name)?;
+                let active = states::of_state(&keys, State::Active).filter(|active| *active != key);
+                let pending = states::of_state(&keys, State::Pending).filter(|next| *next != key);
+                steps.push(Step::remove(key));
                 let signs = match (active, pending) {
                     (Some(active), _) => Some(active.clone()),
                     (None, Some(next)) => {
@@ -436,6 +440,7 @@ impl StoredKeys {
                 Step::Activate { kid, at } => store::activate(&mut tx, kid, *at).await?,
                 Step::Retire { kid } => store::retire(&mut tx, kid, now).await?,
                 Step::Remove { kid } => store::remove(&mut tx, kid, now).await?,
+                Step::Redate { kid, state } => store::redate(&mut tx, kid, *state, now).await?,
                 Step::Make { state, algorithm } => {
                     let fits =
                         |spare: &&(PrivateKey, SigningKey)| spare.1.algorithm() == *algorithm;
@@ -577,6 +582,11 @@ fn log(steps: &[Step], made: Option<&Key>) {
                 tracing::info!(key.id = kid, "a key signs no more, and still verifies");
             }
             Step::Remove { kid } => tracing::info!(key.id = kid, "a key is removed"),
+            Step::Redate { kid, state } => tracing::warn!(
+                key.id = kid,
+                key.state = state.as_str(),
+                "a key's time was later than now, and counts from now: some server's clock is wrong"
+            ),
             Step::Make { state, .. } => {
                 let kid = made.map(|key| key.kid.as_str());
                 tracing::info!(key.id = kid, key.state = state.as_str(), "a key was made");
@@ -851,9 +861,75 @@ mod tests {
 
         keys.begin().await.unwrap();
 
-        let states = reopened(&folder, None).await.list().await.unwrap();
-        let mut states: Vec<_> = states.iter().map(|key| key.state.as_str()).collect();
+        let states = reopened(&folder, None).await.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "retiring"]);
+    }
+
+    fn in_words(keys: &[Key]) -> Vec<&'static str> {
+        let mut states: Vec<_> = keys.iter().map(|key| key.state.as_str()).collect();
         states.sort_unstable();
-        assert_eq!(states, ["active", "retiring"]);
+        states
+    }
+
+    /// A database with one key from before there were states.
+    async fn with_unplaced() -> (tempfile::TempDir, StoredKeys, String) {
+        let (folder, keys) = with_key(None).await;
+        let kid = keys.list().await.unwrap().remove(0).kid;
+        let mut tx = keys.0.db.write().await.unwrap();
+        store::unplace(&mut tx, &kid).await.unwrap();
+        tx.commit().await.unwrap();
+        (folder, keys, kid)
+    }
+
+    #[tokio::test]
+    async fn rotation_before_the_first_start_after_the_upgrade_publishes_and_does_not_sign() {
+        let (_folder, keys, old) = with_unplaced().await;
+        assert_eq!(in_words(&keys.list().await.unwrap()), ["active"]);
+
+        let rotated = keys.rotate(Rotation::Published).await.unwrap();
+
+        assert_eq!(rotated.before, Some(old));
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "pending"]);
+    }
+
+    #[tokio::test]
+    async fn rotation_at_once_keeps_what_a_key_signed_from_before_states() {
+        let (_folder, keys, old) = with_unplaced().await;
+
+        let rotated = keys.rotate(Rotation::AtOnce).await.unwrap();
+
+        assert_eq!(rotated.before, Some(old));
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "retiring"]);
+    }
+
+    #[tokio::test]
+    async fn key_from_before_states_is_revoked_as_the_one_that_signs() {
+        let (_folder, keys, old) = with_unplaced().await;
+
+        let revoked = keys.revoke(&old).await.unwrap();
+
+        assert_eq!(revoked.was, State::Active);
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "removed"]);
+    }
+
+    #[tokio::test]
+    async fn key_that_a_clock_wrote_which_was_ahead_signs_after_its_time() {
+        let (_folder, keys) = with_key(None).await;
+        let next = keys.rotate(Rotation::Published).await.unwrap().kid;
+        let mut tx = keys.0.db.write().await.unwrap();
+        let ahead = keys.now().plus(REMEMBERED);
+        store::redate(&mut tx, &next, State::Pending, ahead)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+
+        keys.settle().await.unwrap();
+
+        let read = keys.read().await.unwrap().keys;
+        let next = read.iter().find(|key| key.kid == next).unwrap();
+        assert_eq!((next.state, next.since), (State::Pending, keys.now()));
     }
 }
