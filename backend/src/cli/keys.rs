@@ -44,14 +44,14 @@ pub(super) enum Keys {
     /// Seal the private keys with another master key
     ///
     /// Works beside running servers. The new one becomes `master.key`, the old one is kept as
-    /// `master.key.old`, which backups made before this still need. Whatever interrupts this, the next
-    /// start finds the one that fits. Where several hosts share a database, copy the file to each
+    /// `master.key.old`, or with a number where there is one already: backups made before this still
+    /// need it. Whatever interrupts this, the next start finds the one that fits. Where several hosts share a database, copy the file to each
     /// before the next key is made or one of them restarts.
     ///
     /// Where `master_key` is configured, name the new one's file, and configure that one on every
     /// server afterwards:
     ///
-    ///   openssl rand -base64 32 > new.key && chmod 600 new.key
+    ///   (umask 077; openssl rand -base64 32 > new.key)
     ///   countersign keys rewrap --new-master-key-file new.key
     #[command(verbatim_doc_comment)]
     Rewrap(Rewrap),
@@ -345,18 +345,24 @@ fn say_rewrapped(rewrapped: &keys::Rewrapped) -> String {
         1 => "1 key is".to_owned(),
         number => format!("{number} keys are"),
     };
-    match &rewrapped.old {
-        Some(old) => format!(
-            "{number} sealed with a new master key.\nThe old one is kept as {}: backups made before \
-             now need it.\nCopy the new one to every other host that uses this database.\n",
-            old.display()
-        ),
-        None => format!(
+    if rewrapped.is_configured {
+        return format!(
             "{number} sealed with the new master key.\nSet `master_key` to it on every server and \
              restart them: none starts with the old one, and none that runs makes or reads a new key \
              with it.\n"
-        ),
+        );
     }
+    let kept = rewrapped.old.as_ref().map(|old| {
+        format!(
+            "The old one is kept as {}: backups made before now need it.\n",
+            old.display()
+        )
+    });
+    format!(
+        "{number} sealed with a new master key.\n{}Copy the new one to every other host that uses this \
+         database.\n",
+        kept.unwrap_or_default()
+    )
 }
 
 /// Without the part of a second, which nobody plans by.

@@ -175,9 +175,33 @@ impl Master {
         self.path.with_extension("key.new")
     }
 
-    /// Where the last one stays.
-    pub(super) fn old_path(&self) -> PathBuf {
-        self.path.with_extension("key.old")
+    /// Where the last one stays: beside those before it, each of which may be the only one that opens
+    /// some backup. The higher the number the later; without one it is the first.
+    fn old_path(&self, number: u32) -> PathBuf {
+        match number {
+            1 => self.path.with_extension("key.old"),
+            number => self.path.with_extension(format!("key.old.{number}")),
+        }
+    }
+
+    /// Keeps the last one under the first name that is free, or that is its own already.
+    fn keep(&self, old: &MasterKey) -> Result<PathBuf, KeysError> {
+        let mut number = 1;
+        loop {
+            let kept = self.old_path(number);
+            match fs::hard_link(&self.path, &kept) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => {
+                    linked.map_err(|source| file_error(&kept, source))?;
+                    return Ok(kept);
+                }
+            }
+            // One that cannot be read is somebody's all the same.
+            if read_master_key(&kept).is_ok_and(|there| there.as_ref() == Some(old)) {
+                return Ok(kept);
+            }
+            number += 1;
+        }
     }
 
     /// Puts the next one beside the file: `wanted`, or one that was put there before and never used,
@@ -197,15 +221,20 @@ impl Master {
         create_master_key(&path, &MasterKey::generate(), &self.path)
     }
 
-    /// Makes the next one the one that is read first, and keeps the last one. To be called once the
-    /// database is sealed with it; whether this is done or not, the next start finds the right one.
-    pub(super) fn replace(&self, old: &MasterKey, new: &MasterKey) -> Result<(), KeysError> {
+    /// Makes the next one the one that is read first, and keeps the last one; where that is, unless
+    /// somebody else was here. To be called once the database is sealed with the next one; whether this
+    /// is done or not, the next start finds the right one.
+    pub(super) fn replace(
+        &self,
+        old: &MasterKey,
+        new: &MasterKey,
+    ) -> Result<Option<PathBuf>, KeysError> {
         let failed = |source| file_error(&self.path, source);
-        if read_master_key(&self.path)?.as_ref() == Some(old) {
-            let kept = self.old_path();
-            remove(&kept).map_err(|source| file_error(&kept, source))?;
-            fs::hard_link(&self.path, &kept).map_err(|source| file_error(&kept, source))?;
-        }
+        let kept = if read_master_key(&self.path)?.as_ref() == Some(old) {
+            Some(self.keep(old)?)
+        } else {
+            None
+        };
         match fs::rename(self.new_path(), &self.path) {
             // Somebody else was here, and did the same.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -213,7 +242,7 @@ impl Master {
         }
         sync_folder(&self.path).map_err(failed)?;
         *self.fitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
-        Ok(())
+        Ok(kept)
     }
 
     /// Finishes what a crash left: the database is sealed with the one in `master.key.new`.
@@ -229,7 +258,8 @@ impl Master {
         if first.as_ref() == Some(fitting) {
             return remove(&new).map_err(|source| file_error(&new, source));
         }
-        self.replace(first.as_ref().unwrap_or(fitting), fitting)
+        self.replace(first.as_ref().unwrap_or(fitting), fitting)?;
+        Ok(())
     }
 }
 
@@ -378,7 +408,7 @@ mod tests {
         assert_eq!(owner(&master.new_path()), of_file);
         master.replace(&old, &new).unwrap();
         assert_eq!(owner(&path), of_file);
-        assert_eq!(owner(&master.old_path()), of_file);
+        assert_eq!(owner(&master.old_path(1)), of_file);
     }
 
     fn owner(path: &Path) -> (u32, u32) {

@@ -77,6 +77,8 @@ pub struct Revoked {
 pub struct Rewrapped {
     /// How many keys are sealed with the new one.
     pub keys: usize,
+    /// Whether the old one came from the configuration, where the new one has to be put.
+    pub is_configured: bool,
     /// Where the old one is kept, where it came from a file.
     pub old: Option<std::path::PathBuf>,
 }
@@ -393,13 +395,15 @@ impl StoredKeys {
             keys += 1;
         }
         tx.commit().await?;
-        if is_configured {
-            return Ok(Rewrapped { keys, old: None });
-        }
-        master.replace(&old, &new)?;
+        let old = if is_configured {
+            None
+        } else {
+            master.replace(&old, &new)?
+        };
         Ok(Rewrapped {
             keys,
-            old: Some(master.old_path()),
+            is_configured,
+            old,
         })
     }
 
@@ -696,10 +700,15 @@ mod tests {
         assert_eq!(names(&folder), ["master.key", "master.key.old"]);
         let kept = MasterKey::read(&rewrapped.old.unwrap()).unwrap().unwrap();
         assert_eq!(kept, old);
-        // And once more, over what the first one left.
-        keys.rewrap(None).await.unwrap();
+        // And again, beside what the ones before left.
+        for _ in 0..2 {
+            keys.rewrap(None).await.unwrap();
+        }
         assert!(starts(&folder).await);
-        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+        let kept = ["master.key.old", "master.key.old.2", "master.key.old.3"];
+        assert_eq!(names(&folder)[1..], kept);
+        let kept = kept.map(|name| MasterKey::read(&folder.path().join(name)).unwrap().unwrap());
+        assert!(kept[0] == old && kept[1] == new && kept[2] != new);
     }
 
     #[tokio::test]
@@ -728,6 +737,8 @@ mod tests {
         let path = folder.path().join("master.key");
         assert_eq!(MasterKey::read(&path).unwrap().unwrap(), prepared);
         assert!(starts(&folder).await);
+
+        std::fs::remove_file(folder.path().join("master.key.old")).unwrap();
 
         // After the database was sealed anew, before the files changed places.
         let old = prepared;
