@@ -330,6 +330,7 @@ impl Ring {
             .take(REMEMBERED)
             .map(|key| key.kid.clone())
             .collect();
+        log_changes(&known.keys, &listed);
         known.keys = listed;
         opened?;
         known.version = Some(version);
@@ -369,6 +370,44 @@ impl Ring {
             .find_map(|kid| known.opened.get(&kid));
         let signs = signs.map(|key| Arc::new(key.signing.clone()));
         self.0.signing.store(signs);
+    }
+}
+
+/// What became of keys, a line each: whoever reads the log later wants to know which key signed when,
+/// also where somebody else or the command line changed it.
+fn log_changes(before: &[Key], now: &[Key]) {
+    // At the start everything is new, and nothing has changed.
+    if before.is_empty() {
+        return;
+    }
+    let before: HashMap<_, _> = (before.iter()).map(|key| (&*key.kid, key.state)).collect();
+    for key in now {
+        let was = before.get(&*key.kid).copied();
+        if was == Some(key.state) {
+            continue;
+        }
+        let (id, was) = (&*key.kid, was.map(State::as_str));
+        match key.state {
+            State::Pending => tracing::info!(key.id = id, "a key was made, and is published"),
+            State::Active => tracing::info!(key.id = id, key.was = was, "a key signs from here on"),
+            State::Retiring => {
+                tracing::info!(
+                    key.id = id,
+                    key.was = was,
+                    "a key signs no more, and still verifies"
+                );
+            }
+            // Of a key that still signed, or was to, this is no matter of time.
+            State::Removed if was != Some(State::Retiring.as_str()) => {
+                tracing::warn!(
+                    key.id = id,
+                    key.was = was,
+                    "a key was removed at once: nothing accepts it"
+                );
+            }
+            State::Removed => tracing::info!(key.id = id, key.was = was, "a key is removed"),
+            State::Unplaced => {}
+        }
     }
 }
 

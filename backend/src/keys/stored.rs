@@ -460,7 +460,7 @@ impl StoredKeys {
             tx.commit().await?;
         }
         // Where nothing was to be done the transaction is dropped, and nobody reads anything anew.
-        log(&steps, made.as_ref());
+        log(&steps);
         Ok(Attempt::Done(Changed {
             said,
             is_change,
@@ -577,24 +577,15 @@ fn open_sealed(master: &MasterKey, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>
         })
 }
 
-/// What was done, a line a step: who reads the log later wants to know which key signed when.
-fn log(steps: &[Step], made: Option<&Key>) {
+/// What no state shows: the rest is logged by every instance that follows it, whoever did it.
+fn log(steps: &[Step]) {
     for step in steps {
-        match step {
-            Step::Activate { kid, .. } => tracing::info!(key.id = kid, "a key signs from here on"),
-            Step::Retire { kid } => {
-                tracing::info!(key.id = kid, "a key signs no more, and still verifies");
-            }
-            Step::Remove { kid } => tracing::info!(key.id = kid, "a key is removed"),
-            Step::Redate { kid, state } => tracing::warn!(
+        if let Step::Redate { kid, state } = step {
+            tracing::warn!(
                 key.id = kid,
                 key.state = state.as_str(),
                 "a key's time was later than now, and counts from now: some server's clock is wrong"
-            ),
-            Step::Make { state, .. } => {
-                let kid = made.map(|key| key.kid.as_str());
-                tracing::info!(key.id = kid, key.state = state.as_str(), "a key was made");
-            }
+            );
         }
     }
 }

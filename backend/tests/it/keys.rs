@@ -21,6 +21,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    refresh::Log,
     support::{Answer, Binary, Database, PASSWORD, TestApp, backends, countersign, credentials},
     tokens::segment,
 };
@@ -329,6 +330,25 @@ async fn published_keys_may_be_remembered_for_less_than_a_key_is_pending() {
     assert_eq!(again(format!("\"x\", W/{etag}")).await.status(), 304);
     app.app.keys.rotate(Rotation::Published).await.unwrap();
     assert_eq!(again(etag).await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_somebody_else_did_to_keys_is_logged_by_every_server() {
+    let app = TestApp::with(&[]).await;
+    let beside = app.beside().await;
+    let (log, _guard) = Log::begin();
+
+    beside.app.keys.rotate(Rotation::Published).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("a key was made, and is published"), 2);
+    let rotated = beside.app.keys.rotate(Rotation::AtOnce).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("a key signs from here on"), 2);
+    assert_eq!(log.count("a key signs no more, and still verifies"), 2);
+    beside.app.keys.revoke(&rotated.kid).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("WARN"), 2);
+    assert_eq!(log.count("a key was removed at once"), 2);
 }
 
 #[tokio::test]
