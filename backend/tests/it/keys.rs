@@ -651,6 +651,23 @@ fn keys_of_the_configuration_are_none_of_the_command_line() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
+#[test]
+fn command_makes_no_database_where_its_url_names_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = countersign()
+        .args(["keys", "rotate", "--database-url", "sqlite:counetrsign.db"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_snapshot!(
+        String::from_utf8(output.stderr).unwrap(),
+        @"error: there is no database at counetrsign.db: `database.url` has to name the one of the servers, and this makes none"
+    );
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
 /// How long keys rotate every two seconds under load.
 fn soak() -> Duration {
     #[expect(
