@@ -1,14 +1,14 @@
 //! `countersign keys …`
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -100,35 +100,45 @@ pub(super) struct Rewrap {
 impl Keys {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List(List { all, json, flags }) => with_keys(flags, async |keys, _| {
-                let shown = |key: &Key| all || key.state != State::Removed;
-                let found = keys.list().await?;
-                Ok(if json {
-                    as_json(&found, keys.rules(), shown)
-                } else {
-                    as_table(&found, keys.rules(), shown)
+            Self::List(List { all, json, flags }) => {
+                with_keys(flags, Beside::Noted, async |keys, _| {
+                    let shown = |key: &Key| all || key.state != State::Removed;
+                    let found = keys.list().await?;
+                    Ok(if json {
+                        as_json(&found, keys.rules(), shown)
+                    } else {
+                        as_table(&found, keys.rules(), shown)
+                    })
                 })
-            }),
-            Self::Rotate(Rotate { now, flags }) => with_keys(flags, async |keys, _| {
-                let how = if now {
-                    Rotation::AtOnce
-                } else {
-                    Rotation::Published
-                };
-                let rotated = keys.rotate(how).await?;
-                warn_of_algorithm(rotated.algorithm, keys.rules());
-                Ok(say_rotated(&rotated, how, keys.rules()))
-            }),
-            Self::Revoke(Revoke { kid, flags }) => with_keys(flags, async |keys, config| {
-                let revoked = keys.revoke(&kid).await?;
-                warn_of_file(&revoked.kid, &config.token.verification_keys);
-                warn_of_algorithm(revoked.algorithm, keys.rules());
-                Ok(say_revoked(&revoked, keys.rules()))
-            }),
+            }
+            Self::Rotate(Rotate { now, flags }) => {
+                with_keys(flags, Beside::Refused, async |keys, _| {
+                    let how = if now {
+                        Rotation::AtOnce
+                    } else {
+                        Rotation::Published
+                    };
+                    let rotated = keys.rotate(how).await?;
+                    warn_of_algorithm(rotated.algorithm, keys.rules());
+                    Ok(say_rotated(&rotated, how, keys.rules()))
+                })
+            }
+            Self::Revoke(Revoke { kid, flags }) => {
+                with_keys(flags, Beside::Noted, async |keys, config| {
+                    let revoked = keys.revoke(&kid).await?;
+                    warn_of_file(&revoked.kid, config);
+                    let mut text = say_removed(&revoked, keys.rules());
+                    if ConfiguredKey::of(config).is_none() {
+                        warn_of_algorithm(revoked.algorithm, keys.rules());
+                        text += &say_signs(&revoked);
+                    }
+                    Ok(text)
+                })
+            }
             Self::Rewrap(Rewrap {
                 new_master_key_file,
                 flags,
-            }) => with_keys(flags, async |keys, _| {
+            }) => with_keys(flags, Beside::Noted, async |keys, _| {
                 let new = new_master_key_file.as_deref().map(read_master_key);
                 let rewrapped = keys.rewrap(new.transpose()?).await?;
                 Ok(say_rewrapped(&rewrapped))
@@ -137,16 +147,34 @@ impl Keys {
     }
 }
 
+/// What a command does where the key that signs is of the configuration.
+#[derive(Clone, Copy)]
+enum Beside {
+    /// It would make one that signs nothing.
+    Refused,
+    /// Those of the database can be looked at, removed and sealed anew all the same.
+    Noted,
+}
+
 /// Opens the keys of the database, without touching them, and prints what the work gives.
 fn with_keys(
     flags: Flags,
+    beside: Beside,
     work: impl AsyncFnOnce(&StoredKeys, &Config) -> anyhow::Result<String>,
 ) -> Result<(), Failure> {
     let (config, warnings) = load(flags)?;
     for warning in warnings {
         say(format_args!("warning: {warning}\n"));
     }
-    must_be_stored(&config)?;
+    match (ConfiguredKey::of(&config), beside) {
+        (Some(key), Beside::Refused) => {
+            return Err(anyhow!("{key}, none in the database\n  {}", key.way()).into());
+        }
+        (Some(key), Beside::Noted) => say(format_args!(
+            "note: {key}, and while it is there those of the database sign nothing\n"
+        )),
+        (None, _) => {}
+    }
     must_have_database(&config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime could not be started")?;
     let text = runtime.block_on(async {
@@ -174,37 +202,65 @@ fn warn_of_algorithm(algorithm: Option<Algorithm>, rules: &KeyRules) {
     }
 }
 
-/// A file that names a revoked key: it is passed over here, and nowhere else.
-fn warn_of_file(revoked: &str, others: &[VerifyingKey]) {
+/// A file that names a revoked key: servers on the database pass over it, and nobody else does.
+fn warn_of_file(revoked: &str, config: &Config) {
     let is_revoked =
         |key: &VerifyingKey| key.kid() == revoked || key.thumbprint().as_deref() == Some(revoked);
-    if others.iter().any(is_revoked) {
-        say(format_args!(
-            "warning: the file of `token.verification_keys` has the revoked key {revoked}: take it \
-             out there, and wherever else that file is used. Servers on this database refuse the key \
-             all the same, for the year in which they know that it was there.\n"
-        ));
+    if !config.token.verification_keys.iter().any(is_revoked) {
+        return;
+    }
+    let meanwhile = match ConfiguredKey::of(config) {
+        Some(_) => {
+            "Until then, and a restart, servers accept it: with a key of the configuration they do not \
+             ask the database."
+        }
+        None => {
+            "Servers refuse it all the same, for the year in which the database knows that it was there."
+        }
+    };
+    say(format_args!(
+        "warning: the file of `token.verification_keys` has the revoked key {revoked}: take it out \
+         there, and wherever else that file is used. {meanwhile}\n"
+    ));
+}
+
+/// The key that signs, where it is of the configuration: it is in no list, and changed where it is.
+#[derive(Clone, Copy)]
+enum ConfiguredKey {
+    Secret,
+    Private,
+}
+
+impl ConfiguredKey {
+    fn of(config: &Config) -> Option<Self> {
+        let token = &config.token;
+        let secret = token.secret.as_ref().map(|_| Self::Secret);
+        secret.or(token.private_key.as_ref().map(|_| Self::Private))
+    }
+
+    /// How it is replaced.
+    const fn way(self) -> &'static str {
+        match self {
+            Self::Secret => {
+                "change it there and restart: every token of the old one is refused then, and pages get \
+                 new ones by their refresh tokens"
+            }
+            Self::Private => {
+                "change it there and restart; put the old one's public half into \
+                 `token.verification_keys` until its last token is over"
+            }
+        }
     }
 }
 
-/// Keys of the configuration are in no list, and changed where they are.
-fn must_be_stored(config: &Config) -> anyhow::Result<()> {
-    let (name, way) = if config.token.secret.is_some() {
-        (
-            "token.secret",
-            "change it there and restart: every token of the old one is refused then, and pages get \
-             new ones by their refresh tokens",
-        )
-    } else if config.token.private_key.is_some() {
-        (
-            "token.private_key",
-            "change it there and restart; put the old one's public half into \
-             `token.verification_keys` until its last token is over",
-        )
-    } else {
-        return Ok(());
-    };
-    bail!("the key that signs is `{name}` of the configuration, none in the database\n  {way}")
+impl fmt::Display for ConfiguredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Secret => "token.secret",
+            Self::Private => "token.private_key",
+        };
+        write!(f, "the key that signs is `{name}` of the configuration")
+    }
 }
 
 fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
@@ -314,30 +370,24 @@ fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> Stri
     text
 }
 
-fn say_revoked(revoked: &keys::Revoked, rules: &KeyRules) -> String {
-    let keys::Revoked {
-        kid,
-        was,
-        signs,
-        algorithm,
-    } = revoked;
-    let mut text = format!(
-        "Removed {kid}, which was {}.\nRunning servers refuse what it signed within a second; services \
+fn say_removed(revoked: &keys::Revoked, rules: &KeyRules) -> String {
+    format!(
+        "Removed {}, which was {}.\nRunning servers refuse what it signed within a second; services \
          that keep the public keys do once they read them again, in {} at most.\n",
-        was.as_str(),
+        revoked.kid,
+        revoked.was.as_str(),
         span(rules.max_age())
-    );
-    // Writing to a `String` cannot fail.
-    match was {
-        State::Active => writeln!(
-            text,
-            "{signs} ({}) signs now. Pages get a new token by themselves.",
-            name_of(*algorithm)
-        ),
-        _ => writeln!(text, "{signs} ({}) signs on.", name_of(*algorithm)),
+    )
+}
+
+fn say_signs(revoked: &keys::Revoked) -> String {
+    let (signs, algorithm) = (&revoked.signs, name_of(revoked.algorithm));
+    match revoked.was {
+        State::Active => {
+            format!("{signs} ({algorithm}) signs now. Pages get a new token by themselves.\n")
+        }
+        _ => format!("{signs} ({algorithm}) signs on.\n"),
     }
-    .ok();
-    text
 }
 
 fn say_rewrapped(rewrapped: &keys::Rewrapped) -> String {

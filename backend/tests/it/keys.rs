@@ -618,6 +618,42 @@ async fn postgres_server_follows_the_command_line() {
     }
 }
 
+#[tokio::test]
+async fn stored_keys_are_listed_revoked_and_rewrapped_beside_a_key_of_the_configuration() {
+    let mut app = TestApp::with(&[]).await;
+    let jwks = app.get(routes::JWKS).await.body().to_owned();
+    std::fs::write(app.path("jwks.json"), jwks).unwrap();
+    let stored = published(&app).await.remove(0);
+    app.stop().await;
+    let run = |arguments: &[&str]| {
+        let output = countersign()
+            .args([&["keys"], arguments, &["--data-dir", "."]].concat())
+            .current_dir(app.path(""))
+            .env("COUNTERSIGN_TOKEN__PRIVATE_KEY", P256)
+            .env("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "jwks.json")
+            .output()
+            .unwrap();
+        let [said, warned] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{warned}");
+        let note = "note: the key that signs is `token.private_key` of the configuration";
+        assert!(warned.starts_with(note), "{warned}");
+        (said, warned)
+    };
+
+    assert!(run(&["list"]).0.contains(&stored));
+    assert!(run(&["rewrap"]).0.starts_with("1 key is sealed"));
+    let (said, warned) = run(&["revoke", &stored]);
+    assert!(
+        said.starts_with("Removed") && !said.contains("signs now"),
+        "{said}"
+    );
+    assert!(
+        warned.contains("Until then, and a restart, servers accept it"),
+        "{warned}"
+    );
+}
+
 #[test]
 fn keys_of_the_configuration_are_none_of_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
