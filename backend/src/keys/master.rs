@@ -135,15 +135,13 @@ impl Master {
         if let Some(known) = known.filter(|known| known.opens(stored)) {
             return Ok((known, None));
         }
-        let there: Vec<_> = match &self.configured {
-            Some(configured) => vec![configured.clone()],
-            None => [
-                read_master_key(&self.path)?,
-                read_master_key(&self.new_path())?,
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+        let there: Vec<_> = if let Some(configured) = &self.configured {
+            vec![configured.clone()]
+        } else {
+            // In this order, so that one that changes its name in between is not missed.
+            let new = read_master_key(&self.new_path())?;
+            let first = read_master_key(&self.path)?;
+            first.into_iter().chain(new).collect()
         };
         let is_there = !there.is_empty();
         let best = there
@@ -221,45 +219,30 @@ impl Master {
         create_master_key(&path, &MasterKey::generate(), &self.path)
     }
 
-    /// Makes the next one the one that is read first, and keeps the last one; where that is, unless
-    /// somebody else was here. To be called once the database is sealed with the next one; whether this
-    /// is done or not, the next start finds the right one.
-    pub(super) fn replace(
-        &self,
-        old: &MasterKey,
-        new: &MasterKey,
-    ) -> Result<Option<PathBuf>, KeysError> {
-        let failed = |source| file_error(&self.path, source);
-        let kept = if read_master_key(&self.path)?.as_ref() == Some(old) {
-            Some(self.keep(old)?)
-        } else {
-            None
-        };
-        match fs::rename(self.new_path(), &self.path) {
-            // Somebody else was here, and did the same.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            renamed => renamed.map_err(failed)?,
-        }
-        sync_folder(&self.path).map_err(failed)?;
-        *self.fitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.clone());
-        Ok(kept)
+    /// Whether there is something for [`Master::finish`] to do.
+    pub(super) fn is_unfinished(&self, fitting: &MasterKey) -> Result<bool, KeysError> {
+        Ok(!self.is_configured() && read_master_key(&self.new_path())?.as_ref() == Some(fitting))
     }
 
-    /// Finishes what a crash left: the database is sealed with the one in `master.key.new`.
-    pub(super) fn finish(&self, fitting: &MasterKey) -> Result<(), KeysError> {
-        if self.configured.is_some() {
-            return Ok(());
+    /// Makes the one in `master.key.new` the one that is read first, where the database is sealed with
+    /// that, and keeps the last one; where that is. Whether this is done or not, the next start finds
+    /// the right one. To be called while nobody else can change keys.
+    pub(super) fn finish(&self, fitting: &MasterKey) -> Result<Option<PathBuf>, KeysError> {
+        if !self.is_unfinished(fitting)? {
+            return Ok(None);
         }
         let new = self.new_path();
-        if read_master_key(&new)?.as_ref() != Some(fitting) {
-            return Ok(());
-        }
         let first = read_master_key(&self.path)?;
         if first.as_ref() == Some(fitting) {
-            return remove(&new).map_err(|source| file_error(&new, source));
+            remove(&new).map_err(|source| file_error(&new, source))?;
+            return Ok(None);
         }
-        self.replace(first.as_ref().unwrap_or(fitting), fitting)?;
-        Ok(())
+        let kept = first.map(|old| self.keep(&old)).transpose()?;
+        fs::rename(&new, &self.path)
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(|source| file_error(&self.path, source))?;
+        *self.fitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(fitting.clone());
+        Ok(kept)
     }
 }
 
@@ -406,7 +389,8 @@ mod tests {
         let old = master.find(&[]).unwrap();
         let new = master.prepare(None).unwrap();
         assert_eq!(owner(&master.new_path()), of_file);
-        master.replace(&old, &new).unwrap();
+        assert_ne!(old, new);
+        master.finish(&new).unwrap();
         assert_eq!(owner(&path), of_file);
         assert_eq!(owner(&master.old_path(1)), of_file);
     }

@@ -93,7 +93,11 @@ pub enum KeysError {
     )]
     NewMasterKeyNeeded,
     /// There is a next key already.
-    #[error("the next key is there already: {kid} is published and signs from {signs_at}")]
+    #[error(
+        "the next key is there already: {kid} is published and signs from {}; `countersign keys \
+         rotate --now` makes it sign at once",
+        crate::store::Timestamp::from_secs(signs_at.as_secs())
+    )]
     AlreadyPending {
         /// Which.
         kid: String,

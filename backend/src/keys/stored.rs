@@ -3,7 +3,12 @@
 //! Every change is one transaction that begins by counting itself (`store::begin_change`), so that all
 //! changes of all replicas queue there, and each decides by what the one before it left.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
@@ -80,7 +85,7 @@ pub struct Rewrapped {
     /// Whether the old one came from the configuration, where the new one has to be put.
     pub is_configured: bool,
     /// Where the old one is kept, where it came from a file.
-    pub old: Option<std::path::PathBuf>,
+    pub old: Option<PathBuf>,
 }
 
 /// What was read at one moment.
@@ -181,7 +186,33 @@ impl StoredKeys {
             return Ok(());
         }
         let master = self.0.master.find(&rows)?;
-        self.0.master.finish(&master)
+        if self.0.master.is_unfinished(&master)? {
+            self.finish_master(&master).await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes what replacing the master key left to do, while nobody else can change keys: its files
+    /// have the names that another one would use. Where the last one is kept.
+    async fn finish_master(&self, fitting: &MasterKey) -> Result<Option<PathBuf>, KeysError> {
+        let (_tx, rows) = self.lock().await?;
+        if fitting.opens(&rows) {
+            self.0.master.finish(fitting)
+        } else {
+            // Replaced once more in between.
+            Ok(None)
+        }
+    }
+
+    /// Waits for every other change, with what is stored then.
+    async fn lock(&self) -> Result<(Tx, Vec<StoredKey>), KeysError> {
+        attempts(|| async {
+            let mut tx = self.0.db.write().await?;
+            store::begin_change(&mut tx).await?;
+            let rows = store::list(&mut tx).await?;
+            Ok((tx, rows))
+        })
+        .await
     }
 
     /// Opens what is stored: each one, or why it cannot be opened.
@@ -370,16 +401,11 @@ impl StoredKeys {
         if is_configured && wanted.is_none() {
             return Err(KeysError::NewMasterKeyNeeded);
         }
-        // What a crash left is finished first.
         self.check_master().await?;
-        let (mut tx, rows, old) = attempts(|| async {
-            let mut tx = self.0.db.write().await?;
-            store::begin_change(&mut tx).await?;
-            let rows = store::list(&mut tx).await?;
-            let old = master.find(&rows)?;
-            Ok((tx, rows, old))
-        })
-        .await?;
+        let (mut tx, rows) = self.lock().await?;
+        let old = master.find(&rows)?;
+        // What a crash left is finished first, or the next one of then would be taken for that of now.
+        master.finish(&old)?;
         let new = match wanted {
             Some(wanted) if is_configured || wanted == old => wanted,
             wanted => master.prepare(wanted)?,
@@ -395,11 +421,7 @@ impl StoredKeys {
             keys += 1;
         }
         tx.commit().await?;
-        let old = if is_configured {
-            None
-        } else {
-            master.replace(&old, &new)?
-        };
+        let old = self.finish_master(&new).await?;
         Ok(Rewrapped {
             keys,
             is_configured,
@@ -700,6 +722,19 @@ mod tests {
         assert_eq!(names(&folder)[1..], kept);
         let kept = kept.map(|name| MasterKey::read(&folder.path().join(name)).unwrap().unwrap());
         assert!(kept[0] == old && kept[1] == new && kept[2] != new);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn master_key_that_two_replace_at_once_opens_and_none_is_lost() {
+        let (folder, keys) = with_key(None).await;
+        let beside = reopened(&folder, None).await;
+
+        let (here, there) = tokio::join!(keys.rewrap(None), beside.rewrap(None));
+
+        assert!(here.is_ok() && there.is_ok(), "{here:?} {there:?}");
+        assert!(starts(&folder).await);
+        let kept = ["master.key", "master.key.old", "master.key.old.2"];
+        assert_eq!(names(&folder), kept);
     }
 
     #[tokio::test]

@@ -540,6 +540,11 @@ async fn running_server_follows_the_command_line(database: Database) {
     let (code, again) = command(folder, &database, &["rotate"]);
     assert_eq!(code, 1);
     assert!(again.contains("the next key is there already"), "{again}");
+    assert!(
+        again.contains("Z; `countersign keys rotate --now` makes it"),
+        "{again}"
+    );
+    assert!(!again.contains('.'), "no part of a second: {again}");
     let sign_in = async || {
         kid(&server
             .post(routes::SIGN_IN, &body)
