@@ -335,9 +335,14 @@ impl App {
             loop {
                 ticks.tick().await;
                 let Some(parts) = parts.upgrade() else { return };
-                // The next one does what this one could not; said once, since it is twice a second.
-                let failed = parts.keys.check().await.err();
-                let text = failed.map(|error| Chain(&error).to_string());
+                // The next one does what this one could not; said once, since it is twice a second. In a
+                // task of its own: a panic must not be the end of following.
+                let keys = parts.keys.clone();
+                drop(parts);
+                let text = match tokio::spawn(async move { keys.check().await }).await {
+                    Ok(checked) => checked.err().map(|error| Chain(&error).to_string()),
+                    Err(error) => Some(Chain(&error).to_string()),
+                };
                 if text.is_some() && text != said {
                     tracing::warn!(error = text, "the keys could not be followed");
                 }
@@ -455,4 +460,72 @@ fn make_private_folder(folder: &Path) -> Result<(), StartError> {
             folder: folder.display().to_string(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        config::{Flags, Sources},
+        keys::Rotation,
+    };
+
+    /// A clock that panics once it is told to.
+    #[derive(Debug)]
+    struct Failing {
+        clock: ManualClock,
+        fails: AtomicBool,
+    }
+
+    impl Clock for Failing {
+        fn now(&self) -> Timestamp {
+            assert!(!self.fails.swap(false, Ordering::SeqCst), "as it was told");
+            self.clock.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.clock.monotonic()
+        }
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        let poll = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), poll)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn panic_is_not_the_end_of_following_the_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources {
+            flags: Flags::default(),
+            env: vec![("COUNTERSIGN_DATA_DIR".into(), folder.path().into())],
+            folder: folder.path().to_path_buf(),
+        };
+        let (config, _) = Config::load(&sources).unwrap();
+        let clock = ManualClock::at(Timestamp::from_secs(0));
+        let failing = Arc::new(Failing {
+            clock: clock.clone(),
+            fails: AtomicBool::new(false),
+        });
+        let app = App::open(&config, Arc::clone(&failing) as _, 3000)
+            .await
+            .unwrap();
+        let beside = App::open(&config, Arc::new(clock), 3000).await.unwrap();
+        app.keep_keys();
+
+        failing.fails.store(true, Ordering::SeqCst);
+        until(|| !failing.fails.load(Ordering::SeqCst)).await;
+
+        let next = beside.keys.rotate(Rotation::Published).await.unwrap().kid;
+        until(|| app.keys.verifying().load().get(&next).is_some()).await;
+    }
 }

@@ -79,6 +79,9 @@ pub enum Error {
     /// Requests cannot be served yet, or not any more.
     #[error(transparent)]
     NotReady(#[from] NotReady),
+    /// Public keys are missing that tokens may name.
+    #[error("not every key can be opened, so the public keys are not all there are")]
+    KeysIncomplete,
     /// Nothing is at this path.
     #[error("nothing is at this path")]
     NotFound,
@@ -170,7 +173,15 @@ impl Error {
             Self::SignIn(SignInError::Hash(error)) | Self::Register(RegisterError::Hash(error)) => {
                 (hashing(error), Challenge::None)
             }
-            Self::NotReady(NotReady::Slow | NotReady::NoKey) => (unavailable(), Challenge::None),
+            Self::NotReady(NotReady::Slow) => (unavailable(), Challenge::None),
+            Self::NotReady(NotReady::NoKey) => (
+                not_now("There is no key to sign with. The server's log says why."),
+                Challenge::None,
+            ),
+            Self::KeysIncomplete => (
+                not_now("This server cannot read all of its keys. Its log says why."),
+                Challenge::None,
+            ),
             Self::Store(error)
             | Self::NotReady(NotReady::Store(error))
             | Self::Gate(GateError::Store(error))
@@ -268,12 +279,13 @@ fn storage(error: &StoreError) -> Problem {
 }
 
 fn unavailable() -> Problem {
+    not_now("The database does not answer. Try again in a moment.")
+}
+
+fn not_now(detail: &str) -> Problem {
     Problem {
         retry_after: Some(RETRY_AFTER.as_secs()),
-        ..Problem::new(
-            ProblemCode::Unavailable,
-            "The database does not answer. Try again in a moment.",
-        )
+        ..Problem::new(ProblemCode::Unavailable, detail)
     }
 }
 

@@ -1,14 +1,14 @@
 //! `countersign keys …`
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Flags},
     keys::{self, Key, KeyRules, MasterKey, Next, Rotation, State, StoredKeys},
     store::Timestamp,
+    token::{Algorithm, VerifyingKey},
 };
 
 /// What `keys` takes.
@@ -43,14 +44,14 @@ pub(super) enum Keys {
     /// Seal the private keys with another master key
     ///
     /// Works beside running servers. The new one becomes `master.key`, the old one is kept as
-    /// `master.key.old`, which backups made before this still need. Whatever interrupts this, the next
-    /// start finds the one that fits. Where several hosts share a database, copy the file to each
+    /// `master.key.old`, or with a number where there is one already: backups made before this still
+    /// need it. Whatever interrupts this, the next start finds the one that fits. Where several hosts share a database, copy the file to each
     /// before the next key is made or one of them restarts.
     ///
     /// Where `master_key` is configured, name the new one's file, and configure that one on every
     /// server afterwards:
     ///
-    ///   openssl rand -base64 32 > new.key && chmod 600 new.key
+    ///   (umask 077; openssl rand -base64 32 > new.key)
     ///   countersign keys rewrap --new-master-key-file new.key
     #[command(verbatim_doc_comment)]
     Rewrap(Rewrap),
@@ -99,32 +100,45 @@ pub(super) struct Rewrap {
 impl Keys {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List(List { all, json, flags }) => with_keys(flags, async |keys| {
-                let shown = |key: &Key| all || key.state != State::Removed;
-                let found = keys.list().await?;
-                Ok(if json {
-                    as_json(&found, keys.rules(), shown)
-                } else {
-                    as_table(&found, keys.rules(), shown)
+            Self::List(List { all, json, flags }) => {
+                with_keys(flags, Beside::Noted, async |keys, _| {
+                    let shown = |key: &Key| all || key.state != State::Removed;
+                    let found = keys.list().await?;
+                    Ok(if json {
+                        as_json(&found, keys.rules(), shown)
+                    } else {
+                        as_table(&found, keys.rules(), shown)
+                    })
                 })
-            }),
-            Self::Rotate(Rotate { now, flags }) => with_keys(flags, async |keys| {
-                let how = if now {
-                    Rotation::AtOnce
-                } else {
-                    Rotation::Published
-                };
-                let rotated = keys.rotate(how).await?;
-                Ok(say_rotated(&rotated, how, keys.rules()))
-            }),
-            Self::Revoke(Revoke { kid, flags }) => with_keys(flags, async |keys| {
-                let revoked = keys.revoke(&kid).await?;
-                Ok(say_revoked(&revoked, keys.rules()))
-            }),
+            }
+            Self::Rotate(Rotate { now, flags }) => {
+                with_keys(flags, Beside::Refused, async |keys, _| {
+                    let how = if now {
+                        Rotation::AtOnce
+                    } else {
+                        Rotation::Published
+                    };
+                    let rotated = keys.rotate(how).await?;
+                    warn_of_algorithm(rotated.algorithm, keys.rules());
+                    Ok(say_rotated(&rotated, how, keys.rules()))
+                })
+            }
+            Self::Revoke(Revoke { kid, flags }) => {
+                with_keys(flags, Beside::Noted, async |keys, config| {
+                    let revoked = keys.revoke(&kid).await?;
+                    warn_of_file(&revoked.kid, config);
+                    let mut text = say_removed(&revoked, keys.rules());
+                    if ConfiguredKey::of(config).is_none() {
+                        warn_of_algorithm(revoked.algorithm, keys.rules());
+                        text += &say_signs(&revoked);
+                    }
+                    Ok(text)
+                })
+            }
             Self::Rewrap(Rewrap {
                 new_master_key_file,
                 flags,
-            }) => with_keys(flags, async |keys| {
+            }) => with_keys(flags, Beside::Noted, async |keys, _| {
                 let new = new_master_key_file.as_deref().map(read_master_key);
                 let rewrapped = keys.rewrap(new.transpose()?).await?;
                 Ok(say_rewrapped(&rewrapped))
@@ -133,22 +147,40 @@ impl Keys {
     }
 }
 
+/// What a command does where the key that signs is of the configuration.
+#[derive(Clone, Copy)]
+enum Beside {
+    /// It would make one that signs nothing.
+    Refused,
+    /// Those of the database can be looked at, removed and sealed anew all the same.
+    Noted,
+}
+
 /// Opens the keys of the database, without touching them, and prints what the work gives.
 fn with_keys(
     flags: Flags,
-    work: impl AsyncFnOnce(&StoredKeys) -> anyhow::Result<String>,
+    beside: Beside,
+    work: impl AsyncFnOnce(&StoredKeys, &Config) -> anyhow::Result<String>,
 ) -> Result<(), Failure> {
     let (config, warnings) = load(flags)?;
     for warning in warnings {
         say(format_args!("warning: {warning}\n"));
     }
-    must_be_stored(&config)?;
+    match (ConfiguredKey::of(&config), beside) {
+        (Some(key), Beside::Refused) => {
+            return Err(anyhow!("{key}, none in the database\n  {}", key.way()).into());
+        }
+        (Some(key), Beside::Noted) => say(format_args!(
+            "note: {key}, and while it is there those of the database sign nothing\n"
+        )),
+        (None, _) => {}
+    }
     must_have_database(&config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime could not be started")?;
     let text = runtime.block_on(async {
         let db = App::open_database(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let done = work(&stored_keys(&db, &clock, &config)).await;
+        let done = work(&stored_keys(&db, &clock, &config), &config).await;
         db.close().await;
         done
     })?;
@@ -157,28 +189,87 @@ fn with_keys(
         .context("it is done, but standard output cannot be written")?)
 }
 
-/// Keys of the configuration are in no list, and changed where they are.
-fn must_be_stored(config: &Config) -> anyhow::Result<()> {
-    let (name, way) = if config.token.secret.is_some() {
-        (
-            "token.secret",
-            "change it there and restart: every token of the old one is refused then, and pages get \
-             new ones by their refresh tokens",
-        )
-    } else if config.token.private_key.is_some() {
-        (
-            "token.private_key",
-            "change it there and restart; put the old one's public half into \
-             `token.verification_keys` until its last token is over",
-        )
-    } else {
-        return Ok(());
+/// A key that is for another algorithm than the one that is configured here.
+fn warn_of_algorithm(algorithm: Option<Algorithm>, rules: &KeyRules) {
+    if algorithm != Some(rules.algorithm) {
+        say(format_args!(
+            "warning: `token.algorithm` is {} here, and the key is for {algorithm} as the one before \
+             it was. A server that starts with another algorithm turns to that by itself; where the \
+             servers have the right one, this command was given another configuration than they.\n",
+            rules.algorithm.as_str(),
+            algorithm = name_of(algorithm),
+        ));
+    }
+}
+
+/// A file that names a revoked key: servers on the database pass over it, and nobody else does.
+fn warn_of_file(revoked: &str, config: &Config) {
+    let is_revoked =
+        |key: &VerifyingKey| key.kid() == revoked || key.thumbprint().as_deref() == Some(revoked);
+    if !config.token.verification_keys.iter().any(is_revoked) {
+        return;
+    }
+    let meanwhile = match ConfiguredKey::of(config) {
+        Some(_) => {
+            "Until then, and a restart, servers accept it: with a key of the configuration they do not \
+             ask the database."
+        }
+        None => {
+            "Servers refuse it all the same, for the year in which the database knows that it was there."
+        }
     };
-    bail!("the key that signs is `{name}` of the configuration, none in the database\n  {way}")
+    say(format_args!(
+        "warning: the file of `token.verification_keys` has the revoked key {revoked}: take it out \
+         there, and wherever else that file is used. {meanwhile}\n"
+    ));
+}
+
+/// The key that signs, where it is of the configuration: it is in no list, and changed where it is.
+#[derive(Clone, Copy)]
+enum ConfiguredKey {
+    Secret,
+    Private,
+}
+
+impl ConfiguredKey {
+    fn of(config: &Config) -> Option<Self> {
+        let token = &config.token;
+        let secret = token.secret.as_ref().map(|_| Self::Secret);
+        secret.or(token.private_key.as_ref().map(|_| Self::Private))
+    }
+
+    /// How it is replaced.
+    const fn way(self) -> &'static str {
+        match self {
+            Self::Secret => {
+                "change it there and restart: every token of the old one is refused then, and pages get \
+                 new ones by their refresh tokens"
+            }
+            Self::Private => {
+                "change it there and restart; put the old one's public half into \
+                 `token.verification_keys` until its last token is over"
+            }
+        }
+    }
+}
+
+impl fmt::Display for ConfiguredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Secret => "token.secret",
+            Self::Private => "token.private_key",
+        };
+        write!(f, "the key that signs is `{name}` of the configuration")
+    }
 }
 
 fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
     MasterKey::read(path)?.with_context(|| format!("there is no file {}", path.display()))
+}
+
+/// An algorithm, or that a newer version has it.
+fn name_of(algorithm: Option<Algorithm>) -> &'static str {
+    algorithm.map_or("unknown", Algorithm::as_str)
 }
 
 fn as_table(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> String {
@@ -199,7 +290,7 @@ fn as_table(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> St
             text,
             "{:<43}  {:<9}  {:<8}  {:<20}  {next}",
             key.kid,
-            key.algorithm.as_str(),
+            name_of(key.algorithm),
             key.state.as_str(),
             second(key.since).to_string(),
         )
@@ -217,7 +308,7 @@ fn as_json(found: &[Key], rules: &KeyRules, shown: impl Fn(&Key) -> bool) -> Str
                 .map(|(next, at)| json!({ "event": event(next), "at": second(at).to_string() }));
             json!({
                 "kid": key.kid,
-                "algorithm": key.algorithm.as_str(),
+                "algorithm": key.algorithm.map(Algorithm::as_str),
                 "state": key.state.as_str(),
                 "since": second(key.since).to_string(),
                 "next": next,
@@ -248,19 +339,21 @@ const fn event(next: Next) -> &'static str {
 fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> String {
     let keys::Rotated {
         kid,
+        algorithm,
         signs_at,
         before,
         before_verifies_until,
     } = rotated;
+    let algorithm = name_of(*algorithm);
     let mut text = match how {
         Rotation::Published => {
             format!(
-                "The next key is {kid}.\nIt is published now, and signs from {}.\n",
+                "The next key is {kid} ({algorithm}).\nIt is published now, and signs from {}.\n",
                 second(*signs_at)
             )
         }
         Rotation::AtOnce => format!(
-            "{kid} signs now.\nServices that keep the public keys refuse its tokens until they read \
+            "{kid} ({algorithm}) signs now.\nServices that keep the public keys refuse its tokens until they read \
              them again: for {} at most, where they keep to max-age.\n",
             span(rules.max_age())
         ),
@@ -277,19 +370,24 @@ fn say_rotated(rotated: &keys::Rotated, how: Rotation, rules: &KeyRules) -> Stri
     text
 }
 
-fn say_revoked(revoked: &keys::Revoked, rules: &KeyRules) -> String {
-    let keys::Revoked { kid, was, signs } = revoked;
-    let mut text = format!(
-        "Removed {kid}, which was {}.\nRunning servers refuse what it signed within a second; services \
+fn say_removed(revoked: &keys::Revoked, rules: &KeyRules) -> String {
+    format!(
+        "Removed {}, which was {}.\nRunning servers refuse what it signed within a second; services \
          that keep the public keys do once they read them again, in {} at most.\n",
-        was.as_str(),
+        revoked.kid,
+        revoked.was.as_str(),
         span(rules.max_age())
-    );
-    if *was == State::Active {
-        text += signs;
-        text += " signs now. Pages get a new token by themselves.\n";
+    )
+}
+
+fn say_signs(revoked: &keys::Revoked) -> String {
+    let (signs, algorithm) = (&revoked.signs, name_of(revoked.algorithm));
+    match revoked.was {
+        State::Active => {
+            format!("{signs} ({algorithm}) signs now. Pages get a new token by themselves.\n")
+        }
+        _ => format!("{signs} ({algorithm}) signs on.\n"),
     }
-    text
 }
 
 fn say_rewrapped(rewrapped: &keys::Rewrapped) -> String {
@@ -297,18 +395,24 @@ fn say_rewrapped(rewrapped: &keys::Rewrapped) -> String {
         1 => "1 key is".to_owned(),
         number => format!("{number} keys are"),
     };
-    match &rewrapped.old {
-        Some(old) => format!(
-            "{number} sealed with a new master key.\nThe old one is kept as {}: backups made before \
-             now need it.\nCopy the new one to every other host that uses this database.\n",
-            old.display()
-        ),
-        None => format!(
+    if rewrapped.is_configured {
+        return format!(
             "{number} sealed with the new master key.\nSet `master_key` to it on every server and \
              restart them: none starts with the old one, and none that runs makes or reads a new key \
              with it.\n"
-        ),
+        );
     }
+    let kept = rewrapped.old.as_ref().map(|old| {
+        format!(
+            "The old one is kept as {}: backups made before now need it.\n",
+            old.display()
+        )
+    });
+    format!(
+        "{number} sealed with a new master key.\n{}Copy the new one to every other host that uses this \
+         database.\n",
+        kept.unwrap_or_default()
+    )
 }
 
 /// Without the part of a second, which nobody plans by.
@@ -328,7 +432,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{cli::Cli, keys::Schedule, token::Algorithm};
+    use crate::{cli::Cli, keys::Schedule};
 
     #[test]
     fn key_may_begin_with_a_hyphen() {
@@ -359,7 +463,7 @@ mod tests {
         let since = Timestamp::from_secs(1_767_268_800 + since);
         Key {
             kid: kid.repeat(43),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since,
             created_at: since,

@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     app::DATABASE_FILE,
     config::{self, Config, ConfigErrors, Flags, Sources, Warning},
+    store,
 };
 
 /// Something failed.
@@ -103,15 +104,22 @@ fn load(flags: Flags) -> Result<(Config, Vec<Warning>), ConfigErrors> {
 /// Whether there is a database to open. Where there is none, none is made: a command that looks at or
 /// changes what is there has nothing to do with a new one.
 fn must_have_database(config: &Config) -> anyhow::Result<()> {
-    let file = config.data_dir.join(DATABASE_FILE);
-    if config.database_url.is_none() && !file.exists() {
-        anyhow::bail!(
-            "there is no database at {}: run this where the server runs, or name its folder with \
-             --data-dir",
-            file.display()
-        );
+    let (file, way) = match &config.database_url {
+        None => (
+            Some(config.data_dir.join(DATABASE_FILE)),
+            "run this where the server runs, or name its folder with --data-dir",
+        ),
+        Some(url) => (
+            store::sqlite_file(url.expose()),
+            "`database.url` has to name the one of the servers, and this makes none",
+        ),
+    };
+    match file {
+        Some(file) if !file.exists() => {
+            anyhow::bail!("there is no database at {}: {way}", file.display())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// An error and its causes, a line each.

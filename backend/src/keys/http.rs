@@ -6,11 +6,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign_types::routes;
+use countersign_types::{Problem, problem::CONTENT_TYPE, routes};
 use http::{HeaderMap, StatusCode, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{app::App, error::Error};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(jwks))
@@ -39,9 +39,14 @@ pub(crate) fn router() -> OpenApiRouter<App> {
             }] }),
         ),
         (status = 304, description = "It is the one that `If-None-Match` names"),
+        (status = 503, description = "This server cannot read all keys, and what it has would be \
+         remembered as all: `unavailable`", body = Problem, content_type = CONTENT_TYPE),
     ),
 )]
-async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
+async fn jwks(State(app): State<App>, headers: HeaderMap) -> Result<Response, Error> {
+    if app.keys.is_incomplete() {
+        return Err(Error::KeysIncomplete);
+    }
     let body = serde_json::to_string(&app.keys.verifying().load().jwks())
         .expect("public keys are texts, which have a JSON");
     let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, body.as_bytes()));
@@ -59,8 +64,8 @@ async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
         (header::ETAG, etag),
     ];
     if is_known {
-        return (StatusCode::NOT_MODIFIED, caching).into_response();
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
     let json = [(header::CONTENT_TYPE, "application/json")];
-    (caching, json, body).into_response()
+    Ok((caching, json, body).into_response())
 }

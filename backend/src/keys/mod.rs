@@ -40,6 +40,26 @@ pub enum KeysError {
          one, or was replaced"
     )]
     WrongMasterKey,
+    /// The master key is the right one, and one of the keys is not as it was sealed.
+    #[error(
+        "the key {kid} cannot be opened: it is damaged. Put the database back from a backup, or \
+         remove that key: countersign keys revoke {kid}"
+    )]
+    Damaged {
+        /// Which.
+        kid: String,
+    },
+    /// A key that a newer version made.
+    #[error(
+        "the key {kid} cannot be opened: it is for {algorithm}, which this version does not know. Use \
+         the newer version, or remove that key: countersign keys revoke {kid}"
+    )]
+    UnknownAlgorithm {
+        /// Which.
+        kid: String,
+        /// What it is for.
+        algorithm: String,
+    },
     /// The file is not 32 bytes in base64.
     #[error("{path} is not a master key: 32 bytes in base64 are expected")]
     MasterKeyMalformed {
@@ -73,7 +93,11 @@ pub enum KeysError {
     )]
     NewMasterKeyNeeded,
     /// There is a next key already.
-    #[error("the next key is there already: {kid} is published and signs from {signs_at}")]
+    #[error(
+        "the next key is there already: {kid} is published and signs from {}; `countersign keys \
+         rotate --now` makes it sign at once",
+        crate::store::Timestamp::from_secs(signs_at.as_secs())
+    )]
     AlreadyPending {
         /// Which.
         kid: String,

@@ -4,7 +4,10 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,8 @@ struct Inner {
     /// Keys of others, which verify whatever ours do.
     others: Vec<VerifyingKey>,
     source: Source,
+    /// Whether a stored key verifies that could not be opened here, so that `verifying` lacks it.
+    is_incomplete: AtomicBool,
 }
 
 enum Source {
@@ -87,7 +92,7 @@ impl Ring {
     pub fn fixed(key: SigningKey, others: Vec<VerifyingKey>) -> Result<Self, KeysError> {
         let ring = Self::new(others, Source::Fixed);
         let verifying = key.verifying_key()?;
-        ring.publish([verifying].into_iter())?;
+        ring.publish([verifying].into_iter(), &[])?;
         ring.0.signing.store(Some(Arc::new(key)));
         Ok(ring)
     }
@@ -118,6 +123,7 @@ impl Ring {
             verifying: SharedKeys::default(),
             others,
             source,
+            is_incomplete: AtomicBool::new(false),
         }))
     }
 
@@ -130,6 +136,12 @@ impl Ring {
     /// What a verifier verifies with.
     pub fn verifying(&self) -> SharedKeys {
         self.0.verifying.clone()
+    }
+
+    /// Whether keys are missing among those that verify, since they cannot be opened: what there is
+    /// must then not be remembered as all there is.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.0.is_incomplete.load(Ordering::Acquire)
     }
 
     /// The key that signs now.
@@ -291,17 +303,25 @@ impl Ring {
                 .any(|key| key.kid == kid && key.state != State::Removed)
         };
         known.opened.retain(|kid, _| is_live(kid));
-        let opened = keys.open(&rows, |kid| !known.opened.contains_key(kid));
-        let opened = opened.and_then(|opened| {
-            for signing in opened {
+        let mut opened = Ok(());
+        for signing in keys.open(&rows, |kid| !known.opened.contains_key(kid)) {
+            let one = signing.and_then(|signing| {
                 let verifying = signing.verifying_key()?;
                 let kid = signing.kid().to_owned();
                 known.opened.insert(kid, Opened { signing, verifying });
-            }
-            Ok(())
-        });
+                Ok(())
+            });
+            opened = opened.and(one);
+        }
+        if opened.is_err() {
+            self.0.is_incomplete.store(true, Ordering::Release);
+        }
         // Published before it signs, here as everywhere.
-        self.publish(known.opened.values().map(|key| key.verifying.clone()))?;
+        let ours = known.opened.values().map(|key| key.verifying.clone());
+        let published = self.publish(ours, &listed);
+        let is_whole = opened.is_ok() && published.is_ok();
+        self.0.is_incomplete.store(!is_whole, Ordering::Release);
+        published?;
         self.sign_with(&listed, known);
         known.removed = listed
             .iter()
@@ -310,18 +330,31 @@ impl Ring {
             .take(REMEMBERED)
             .map(|key| key.kid.clone())
             .collect();
+        log_changes(&known.keys, &listed);
         known.keys = listed;
         opened?;
         known.version = Some(version);
         Ok(())
     }
 
-    /// Replaces what verifies: these, and those of others that have no name of ours.
-    fn publish(&self, ours: impl Iterator<Item = VerifyingKey>) -> Result<(), KeysError> {
+    /// Replaces what verifies: these, and those of others. What the database knows is none of
+    /// others, whatever became of it and whatever name it has there: a revoked key would come back.
+    fn publish(
+        &self,
+        ours: impl Iterator<Item = VerifyingKey>,
+        stored: &[Key],
+    ) -> Result<(), KeysError> {
         let mut keys: Vec<_> = ours.collect();
-        let names: HashSet<_> = keys.iter().map(|key| key.kid().to_owned()).collect();
-        let others = self.0.others.iter();
-        keys.extend(others.filter(|key| !names.contains(key.kid())).cloned());
+        let names = keys.iter().map(VerifyingKey::kid);
+        let names: HashSet<_> = names.chain(stored.iter().map(|key| &*key.kid)).collect();
+        let is_ours = |key: &VerifyingKey| {
+            let thumbprint = key.thumbprint();
+            let is_named = |name: &str| names.contains(name);
+            is_named(key.kid()) || thumbprint.as_deref().is_some_and(is_named)
+        };
+        let others = self.0.others.iter().filter(|key| !is_ours(key)).cloned();
+        let others: Vec<_> = others.collect();
+        keys.extend(others);
         self.0.verifying.replace(PublicKeys::new(keys)?);
         Ok(())
     }
@@ -337,6 +370,44 @@ impl Ring {
             .find_map(|kid| known.opened.get(&kid));
         let signs = signs.map(|key| Arc::new(key.signing.clone()));
         self.0.signing.store(signs);
+    }
+}
+
+/// What became of keys, a line each: whoever reads the log later wants to know which key signed when,
+/// also where somebody else or the command line changed it.
+fn log_changes(before: &[Key], now: &[Key]) {
+    // At the start everything is new, and nothing has changed.
+    if before.is_empty() {
+        return;
+    }
+    let before: HashMap<_, _> = (before.iter()).map(|key| (&*key.kid, key.state)).collect();
+    for key in now {
+        let was = before.get(&*key.kid).copied();
+        if was == Some(key.state) {
+            continue;
+        }
+        let (id, was) = (&*key.kid, was.map(State::as_str));
+        match key.state {
+            State::Pending => tracing::info!(key.id = id, "a key was made, and is published"),
+            State::Active => tracing::info!(key.id = id, key.was = was, "a key signs from here on"),
+            State::Retiring => {
+                tracing::info!(
+                    key.id = id,
+                    key.was = was,
+                    "a key signs no more, and still verifies"
+                );
+            }
+            // Of a key that still signed, or was to, this is no matter of time.
+            State::Removed if was != Some(State::Retiring.as_str()) => {
+                tracing::warn!(
+                    key.id = id,
+                    key.was = was,
+                    "a key was removed at once: nothing accepts it"
+                );
+            }
+            State::Removed => tracing::info!(key.id = id, key.was = was, "a key is removed"),
+            State::Unplaced => {}
+        }
     }
 }
 

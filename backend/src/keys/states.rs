@@ -29,6 +29,8 @@ pub struct KeyRules {
     pub verifies_for: Duration,
 }
 
+/// How far the clocks of servers may differ before what one wrote down is taken for a mistake.
+const AHEAD: Duration = Duration::from_mins(5);
 /// How long others may remember the public keys, at most.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
@@ -73,8 +75,8 @@ impl State {
 pub struct Key {
     /// Its name: its thumbprint.
     pub kid: String,
-    /// What it signs with.
-    pub algorithm: Algorithm,
+    /// What it signs with; `None` for an algorithm that this version does not know.
+    pub algorithm: Option<Algorithm>,
     /// Where it is on its way.
     pub state: State,
     /// Since when it is there.
@@ -105,8 +107,10 @@ pub(super) enum Step {
     Retire { kid: String },
     /// It verifies nothing any more.
     Remove { kid: String },
+    /// It counts from now: what was written down is later than that.
+    Redate { kid: String, state: State },
     /// A new key, pending or active.
-    Make(State),
+    Make { state: State, algorithm: Algorithm },
 }
 
 impl Step {
@@ -124,35 +128,77 @@ impl Step {
         let kid = key.kid.clone();
         Self::Activate { kid, at }
     }
+
+    /// A key in another one's place is of the same algorithm: only [`towards_algorithm`] changes that,
+    /// since who asks for a key may have been given another configuration than the servers.
+    pub(super) fn succeed(key: &Key, state: State, rules: &KeyRules) -> Self {
+        let algorithm = key.algorithm.unwrap_or(rules.algorithm);
+        Self::Make { state, algorithm }
+    }
 }
 
 pub(super) fn of_state(keys: &[Key], state: State) -> Option<&Key> {
     keys.iter().find(|key| key.state == state)
 }
 
+/// Puts keys from before there were states in their place: the one that signed goes on, and the others
+/// end. The keys as they are then.
+pub(super) fn placed(keys: &[Key], rules: &KeyRules, now: Timestamp) -> (Vec<Step>, Vec<Key>) {
+    let mut keys = keys.to_vec();
+    let fits = |key: &Key| (key.algorithm == Some(rules.algorithm), key.created_at);
+    let signed = (of_state(&keys, State::Active).is_none())
+        .then(|| keys.iter().filter(|key| key.state == State::Unplaced))
+        .and_then(|unplaced| unplaced.max_by_key(|key| fits(key)))
+        .map(|key| key.kid.clone());
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    for key in &mut keys {
+        if key.state != State::Unplaced {
+            continue;
+        }
+        if signed.as_ref() == Some(&key.kid) {
+            first.push(Step::activate(key, key.created_at));
+            (key.state, key.since) = (State::Active, key.created_at);
+        } else {
+            others.push(Step::retire(key));
+            (key.state, key.since) = (State::Retiring, now);
+        }
+    }
+    first.append(&mut others);
+    (first, keys)
+}
+
+/// What was written down by a clock that was ahead counts from now: else it would last for as long as
+/// that clock was ahead.
+fn redated(keys: &mut [Key], now: Timestamp) -> Vec<Step> {
+    let is_of_time =
+        |key: &Key| matches!(key.state, State::Pending | State::Active | State::Retiring);
+    let ahead = keys
+        .iter_mut()
+        .filter(|key| is_of_time(key) && key.since > now.plus(AHEAD));
+    ahead
+        .map(|key| {
+            key.since = now;
+            Step::Redate {
+                kid: key.kid.clone(),
+                state: key.state,
+            }
+        })
+        .collect()
+}
+
 /// What time has made due, in the order in which it has to be done.
 pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let (mut steps, mut keys) = placed(keys, rules, now);
+    steps.extend(redated(&mut keys, now));
+    let keys = &*keys;
     let mut pending = of_state(keys, State::Pending);
     let mut active = of_state(keys, State::Active).map(|key| (key, key.since));
 
-    // Of keys from before there were states the one that signed goes on, and the others end.
-    let unplaced = || keys.iter().filter(|key| key.state == State::Unplaced);
-    if active.is_none() {
-        let fits = |key: &&Key| (key.algorithm == rules.algorithm, key.created_at);
-        if let Some(signed) = unplaced().max_by_key(fits) {
-            steps.push(Step::activate(signed, signed.created_at));
-            active = Some((signed, signed.created_at));
-        }
-    }
-    steps.extend(
-        unplaced()
-            .filter(|key| active.is_none_or(|(active, _)| active.kid != key.kid))
-            .map(Step::retire),
-    );
-
     match (active, pending) {
-        (None, None) => steps.push(Step::Make(State::Active)),
+        (None, None) => steps.push(Step::Make {
+            state: State::Active,
+            algorithm: rules.algorithm,
+        }),
         (None, Some(key)) => {
             steps.push(Step::activate(key, now));
             (active, pending) = (Some((key, now)), None);
@@ -164,10 +210,10 @@ pub(super) fn due(keys: &[Key], rules: &KeyRules, now: Timestamp) -> Vec<Step> {
         }
         _ => {}
     }
-    if let (Some((_, since)), None, Some(lead)) = (active, pending, lead(rules))
+    if let (Some((key, since)), None, Some(lead)) = (active, pending, lead(rules))
         && now >= since.plus(lead)
     {
-        steps.push(Step::Make(State::Pending));
+        steps.push(Step::succeed(key, State::Pending, rules));
     }
 
     let is_over =
@@ -187,7 +233,7 @@ fn lead(rules: &KeyRules) -> Option<Duration> {
 /// What has to be done where another algorithm is configured than the one that signs: the next key is
 /// one for it. A pending one for yet another would sign without anybody wanting it.
 pub(super) fn towards_algorithm(keys: &[Key], rules: &KeyRules) -> Vec<Step> {
-    let is_other = |key: &Key| key.algorithm != rules.algorithm;
+    let is_other = |key: &Key| key.algorithm != Some(rules.algorithm);
     let mut steps = Vec::new();
     let mut pending = of_state(keys, State::Pending);
     if let Some(unwanted) = pending.filter(|key| is_other(key)) {
@@ -195,7 +241,10 @@ pub(super) fn towards_algorithm(keys: &[Key], rules: &KeyRules) -> Vec<Step> {
         pending = None;
     }
     if pending.is_none() && of_state(keys, State::Active).is_some_and(is_other) {
-        steps.push(Step::Make(State::Pending));
+        steps.push(Step::Make {
+            state: State::Pending,
+            algorithm: rules.algorithm,
+        });
     }
     steps
 }
@@ -233,7 +282,7 @@ mod tests {
     fn key(kid: &str, state: State, since: i64) -> Key {
         Key {
             kid: kid.to_owned(),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since: at(since),
             created_at: at(since),
@@ -252,7 +301,10 @@ mod tests {
                 Step::Activate { kid, at } => format!("activate {kid} {}", at.as_secs()),
                 Step::Retire { kid } => format!("retire {kid}"),
                 Step::Remove { kid } => format!("remove {kid}"),
-                Step::Make(state) => format!("make {}", state.as_str()),
+                Step::Redate { kid, .. } => format!("redate {kid}"),
+                Step::Make { state, algorithm } => {
+                    format!("make {} {}", state.as_str(), algorithm.as_str())
+                }
             })
             .collect();
         words.join(", ")
@@ -260,14 +312,14 @@ mod tests {
 
     #[test]
     fn first_key_signs_at_once() {
-        assert_eq!(steps(&[], 0), "make active");
+        assert_eq!(steps(&[], 0), "make active ES256");
     }
 
     #[test]
     fn next_key_is_published_in_time_and_signs_when_everybody_knows_it() {
         let one = [key("a", State::Active, 0)];
         assert_eq!(steps(&one, 899), "");
-        assert_eq!(steps(&one, 900), "make pending");
+        assert_eq!(steps(&one, 900), "make pending ES256");
 
         let two = [key("a", State::Active, 0), key("b", State::Pending, 900)];
         assert_eq!(steps(&two, 999), "");
@@ -284,7 +336,10 @@ mod tests {
     #[test]
     fn key_that_was_late_is_published_all_the_same_before_it_signs() {
         // Nothing ran for a long time.
-        assert_eq!(steps(&[key("a", State::Active, 0)], 9_999), "make pending");
+        assert_eq!(
+            steps(&[key("a", State::Active, 0)], 9_999),
+            "make pending ES256"
+        );
     }
 
     #[test]
@@ -302,7 +357,7 @@ mod tests {
     #[test]
     fn of_keys_from_before_states_the_newest_of_the_algorithm_signs_on() {
         let mut newest = key("c", State::Unplaced, 30);
-        newest.algorithm = Algorithm::EdDsa;
+        newest.algorithm = Some(Algorithm::EdDsa);
         let keys = [
             key("a", State::Unplaced, 10),
             key("b", State::Unplaced, 20),
@@ -327,16 +382,39 @@ mod tests {
         };
         let towards = |keys: &[Key]| in_short(&towards_algorithm(keys, &rules));
         let mut wanted = key("c", State::Pending, 10);
-        wanted.algorithm = Algorithm::EdDsa;
+        wanted.algorithm = Some(Algorithm::EdDsa);
         let (active, pending) = (key("a", State::Active, 0), key("b", State::Pending, 10));
 
-        assert_eq!(towards(std::slice::from_ref(&active)), "make pending");
+        assert_eq!(towards(std::slice::from_ref(&active)), "make pending EdDSA");
         assert_eq!(
             towards(&[active.clone(), pending]),
-            "remove b, make pending"
+            "remove b, make pending EdDSA"
         );
         assert_eq!(towards(&[active, wanted]), "");
         assert_eq!(towards(&[]), "");
+    }
+
+    #[test]
+    fn what_a_clock_wrote_that_was_ahead_counts_from_now() {
+        let keys = |ahead| {
+            [
+                key("a", State::Active, ahead),
+                key("b", State::Pending, ahead),
+                key("c", State::Retiring, ahead),
+                key("d", State::Removed, ahead),
+            ]
+        };
+
+        assert_eq!(steps(&keys(300), 0), "");
+        assert_eq!(steps(&keys(301), 0), "redate a, redate b, redate c");
+    }
+
+    #[test]
+    fn schedule_keeps_the_algorithm_that_signs() {
+        let mut active = key("a", State::Active, 0);
+        active.algorithm = Some(Algorithm::EdDsa);
+
+        assert_eq!(steps(&[active], 900), "make pending EdDSA");
     }
 
     #[test]
@@ -371,7 +449,8 @@ mod tests {
                 Step::Activate { kid, at } => set(kid, State::Active, *at),
                 Step::Retire { kid } => set(kid, State::Retiring, now),
                 Step::Remove { kid } => set(kid, State::Removed, now),
-                Step::Make(state) => {
+                Step::Redate { kid, state } => set(kid, *state, now),
+                Step::Make { state, .. } => {
                     let kid = keys.len().to_string();
                     keys.push(key(&kid, *state, now.as_secs()));
                 }

@@ -3,7 +3,7 @@
 use super::states::{Key, State};
 use crate::{
     store::{StoreError, Timestamp, Tx, on},
-    token::KeyError,
+    token::Algorithm,
 };
 
 /// A key as it is stored.
@@ -28,7 +28,7 @@ impl StoredKey {
         self.removed_at.is_some()
     }
 
-    pub(super) fn key(&self) -> Result<Key, KeyError> {
+    pub(super) fn key(&self) -> Key {
         let (state, since) = match (self.removed_at, self.slot.as_deref(), self.retired_at) {
             (Some(at), _, _) => (State::Removed, at),
             (None, Some(ACTIVE), _) => {
@@ -38,13 +38,14 @@ impl StoredKey {
             (None, None, Some(at)) => (State::Retiring, at),
             (None, None, None) => (State::Unplaced, self.created_at),
         };
-        Ok(Key {
+        Key {
             kid: self.kid.clone(),
-            algorithm: self.algorithm.parse()?,
+            // A newer version's: it cannot be opened here, and is no reason to follow no other.
+            algorithm: self.algorithm.parse().ok(),
             state,
             since,
             created_at: self.created_at,
-        })
+        }
     }
 }
 
@@ -77,14 +78,19 @@ pub(super) async fn list(tx: &mut Tx) -> Result<Vec<StoredKey>, StoreError> {
 }
 
 /// A new key, pending or active. One key at a time can be either, by the column's uniqueness.
-pub(super) async fn insert(tx: &mut Tx, key: &Key, sealed: &[u8]) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    key: &Key,
+    algorithm: Algorithm,
+    sealed: &[u8],
+) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO countersign_keys \
                        (kid, algorithm, sealed, slot, created_at, activated_at) \
                        VALUES ($1, $2, $3, $4, $5, $6)";
     let is_active = key.state == State::Active;
     on!(tx, |conn| sqlx::query(SQL)
         .bind(&key.kid)
-        .bind(key.algorithm.as_str())
+        .bind(algorithm.as_str())
         .bind(sealed)
         .bind(if is_active { ACTIVE } else { PENDING })
         .bind(key.created_at)
@@ -107,6 +113,28 @@ pub(super) async fn retire(tx: &mut Tx, kid: &str, now: Timestamp) -> Result<(),
     const SQL: &str = "UPDATE countersign_keys SET slot = NULL, retired_at = $2 \
                        WHERE kid = $1 AND retired_at IS NULL AND removed_at IS NULL";
     set(tx, SQL, kid, now).await
+}
+
+/// It is where it is since another time.
+pub(super) async fn redate(
+    tx: &mut Tx,
+    kid: &str,
+    state: State,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = match state {
+        State::Pending => {
+            "UPDATE countersign_keys SET created_at = $2 WHERE kid = $1 AND slot = 'pending'"
+        }
+        State::Active => {
+            "UPDATE countersign_keys SET activated_at = $2 WHERE kid = $1 AND slot = 'active'"
+        }
+        State::Retiring => {
+            "UPDATE countersign_keys SET retired_at = $2 WHERE kid = $1 AND removed_at IS NULL"
+        }
+        State::Unplaced | State::Removed => return Ok(()),
+    };
+    set(tx, sql, kid, at).await
 }
 
 /// It is gone; its private part too.

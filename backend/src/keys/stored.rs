@@ -3,7 +3,12 @@
 //! Every change is one transaction that begins by counting itself (`store::begin_change`), so that all
 //! changes of all replicas queue there, and each decides by what the one before it left.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
@@ -16,7 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     store::{Db, StoreError, Timestamp, Tx, retrying},
-    token::{KeyError, PrivateKey, SigningKey},
+    token::{Algorithm, KeyError, PrivateKey, SigningKey},
 };
 
 /// How long it is remembered that a key was there.
@@ -48,6 +53,9 @@ pub enum Rotation {
 pub struct Rotated {
     /// The next key.
     pub kid: String,
+    /// What it signs with: what the one before did, whatever is configured here. `None` where this
+    /// version does not know it.
+    pub algorithm: Option<Algorithm>,
     /// From when on it signs.
     pub signs_at: Timestamp,
     /// The key that signs until then.
@@ -65,6 +73,8 @@ pub struct Revoked {
     pub was: State,
     /// The key that signs now.
     pub signs: String,
+    /// What that one signs with; `None` where this version does not know it.
+    pub algorithm: Option<Algorithm>,
 }
 
 /// What replacing the master key did.
@@ -72,8 +82,10 @@ pub struct Revoked {
 pub struct Rewrapped {
     /// How many keys are sealed with the new one.
     pub keys: usize,
+    /// Whether the old one came from the configuration, where the new one has to be put.
+    pub is_configured: bool,
     /// Where the old one is kept, where it came from a file.
-    pub old: Option<std::path::PathBuf>,
+    pub old: Option<PathBuf>,
 }
 
 /// What was read at one moment.
@@ -94,7 +106,7 @@ enum Attempt<T> {
     Done(Changed<T>),
     /// A key has to be made first: that takes a while with RSA, during which nobody should wait for
     /// the transaction.
-    NeedsKey,
+    NeedsKey(Algorithm),
 }
 
 /// What was decided, and what it led to.
@@ -138,13 +150,15 @@ impl StoredKeys {
         self.0.clock.monotonic()
     }
 
-    /// Every key, the removed ones too, the oldest first.
+    /// Every key, the removed ones too, the oldest first. Those from before there were states as what
+    /// the next change makes of them.
     ///
     /// # Errors
     ///
     /// [`KeysError`] where the database fails.
     pub async fn list(&self) -> Result<Vec<Key>, KeysError> {
-        Ok(self.read().await?.keys)
+        let keys = self.read().await?.keys;
+        Ok(states::placed(&keys, &self.0.rules, self.now()).1)
     }
 
     pub(super) async fn read(&self) -> Result<Snapshot, KeysError> {
@@ -152,7 +166,7 @@ impl StoredKeys {
         // The version first: what was changed in between is then read once more, not missed.
         let version = store::version(&mut tx).await?;
         let rows = store::list(&mut tx).await?;
-        let keys = keys_of(&rows)?;
+        let keys = keys_of(&rows);
         Ok(Snapshot {
             version,
             rows,
@@ -172,24 +186,52 @@ impl StoredKeys {
             return Ok(());
         }
         let master = self.0.master.find(&rows)?;
-        self.0.master.finish(&master)
+        if self.0.master.is_unfinished(&master)? {
+            self.finish_master(&master).await?;
+        }
+        Ok(())
     }
 
-    /// Opens what is stored, all of it or none.
+    /// Finishes what replacing the master key left to do, while nobody else can change keys: its files
+    /// have the names that another one would use. Where the last one is kept.
+    async fn finish_master(&self, fitting: &MasterKey) -> Result<Option<PathBuf>, KeysError> {
+        let (_tx, rows) = self.lock().await?;
+        if fitting.opens(&rows) {
+            self.0.master.finish(fitting)
+        } else {
+            // Replaced once more in between.
+            Ok(None)
+        }
+    }
+
+    /// Waits for every other change, with what is stored then.
+    async fn lock(&self) -> Result<(Tx, Vec<StoredKey>), KeysError> {
+        attempts(|| async {
+            let mut tx = self.0.db.write().await?;
+            store::begin_change(&mut tx).await?;
+            let rows = store::list(&mut tx).await?;
+            Ok((tx, rows))
+        })
+        .await
+    }
+
+    /// Opens what is stored: each one, or why it cannot be opened.
     pub(super) fn open(
         &self,
         rows: &[StoredKey],
         wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<SigningKey>, KeysError> {
+    ) -> Vec<Result<SigningKey, KeysError>> {
         let wanted = |row: &&StoredKey| !row.is_removed() && wanted(&row.kid);
         if !rows.iter().any(|row| wanted(&row)) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let master = self.0.master.find(rows)?;
-        rows.iter()
-            .filter(wanted)
-            .map(|row| open(&master, row))
-            .collect()
+        match self.0.master.find_best(rows) {
+            Ok((master, _)) => {
+                let rows = rows.iter().filter(wanted);
+                rows.map(|row| open(&master, row)).collect()
+            }
+            Err(error) => vec![Err(error)],
+        }
     }
 
     /// Sees to it that a key signs; whether it made one.
@@ -248,8 +290,13 @@ impl StoredKeys {
         let rules = &self.0.rules;
         let changed = self
             .change(|keys, now| {
-                let pending = states::of_state(keys, State::Pending);
-                let active = states::of_state(keys, State::Active);
+                let (placing, keys) = states::placed(keys, rules, now);
+                let pending = states::of_state(&keys, State::Pending);
+                let active = states::of_state(&keys, State::Active);
+                let first = Step::Make {
+                    state: State::Active,
+                    algorithm: rules.algorithm,
+                };
                 let steps = match (how, pending, active) {
                     (Rotation::Published, Some(key), _) => {
                         return Err(KeysError::AlreadyPending {
@@ -257,22 +304,25 @@ impl StoredKeys {
                             signs_at: key.since.plus(rules.pending_for),
                         });
                     }
-                    (Rotation::Published, None, Some(_)) => vec![Step::Make(State::Pending)],
+                    (Rotation::Published, None, Some(active)) => {
+                        vec![Step::succeed(active, State::Pending, rules)]
+                    }
                     // Nothing signs, so there is nothing to wait for.
-                    (Rotation::Published, None, None) => vec![Step::Make(State::Active)],
+                    (Rotation::Published, None, None) => vec![first],
                     (Rotation::AtOnce, pending, active) => active
                         .map(Step::retire)
                         .into_iter()
                         .chain([match pending {
                             Some(key) => Step::activate(key, now),
-                            None => Step::Make(State::Active),
+                            None => {
+                                active.map_or(first, |key| Step::succeed(key, State::Active, rules))
+                            }
                         }])
                         .collect(),
                 };
-                let kid = |key: &Key| key.kid.clone();
                 Ok(Decision {
-                    steps,
-                    said: (active.map(kid), pending.map(kid)),
+                    steps: [placing, steps].concat(),
+                    said: (active.map(|key| key.kid.clone()), pending.cloned()),
                 })
             })
             .await?;
@@ -283,12 +333,11 @@ impl StoredKeys {
         } else {
             changed.now
         };
+        // One of the two is there: what was decided makes a key or takes the pending one.
+        let next = changed.made.or(pending).ok_or(KeysError::Unavailable)?;
         Ok(Rotated {
-            kid: changed
-                .made
-                .map(|key| key.kid)
-                .or(pending)
-                .unwrap_or_default(),
+            kid: next.kid,
+            algorithm: next.algorithm,
             signs_at,
             before,
             before_verifies_until: signs_at.plus(rules.verifies_for),
@@ -303,20 +352,22 @@ impl StoredKeys {
     ///
     /// [`KeysError`] where no key, or more than one, has that name.
     pub async fn revoke(&self, name: &str) -> Result<Revoked, KeysError> {
+        let rules = &self.0.rules;
         let changed = self
             .change(|keys, now| {
-                let key = named(keys, name)?;
-                let active = states::of_state(keys, State::Active).filter(|active| *active != key);
-                let pending = states::of_state(keys, State::Pending).filter(|next| *next != key);
-                let mut steps = vec![Step::remove(key)];
+                let (mut steps, keys) = states::placed(keys, rules, now);
+                let key = named(&keys, name)?;
+                let active = states::of_state(&keys, State::Active).filter(|active| *active != key);
+                let pending = states::of_state(&keys, State::Pending).filter(|next| *next != key);
+                steps.push(Step::remove(key));
                 let signs = match (active, pending) {
-                    (Some(active), _) => Some(active.kid.clone()),
+                    (Some(active), _) => Some(active.clone()),
                     (None, Some(next)) => {
                         steps.push(Step::activate(next, now));
-                        Some(next.kid.clone())
+                        Some(next.clone())
                     }
                     (None, None) => {
-                        steps.push(Step::Make(State::Active));
+                        steps.push(Step::succeed(key, State::Active, rules));
                         None
                     }
                 };
@@ -327,12 +378,13 @@ impl StoredKeys {
             })
             .await?;
         let (key, signs) = changed.said;
+        // One of the two is there: where nothing else signs a key was made.
+        let signs = signs.or(changed.made).ok_or(KeysError::Unavailable)?;
         Ok(Revoked {
             kid: key.kid,
             was: key.state,
-            signs: signs
-                .or(changed.made.map(|key| key.kid))
-                .unwrap_or_default(),
+            signs: signs.kid,
+            algorithm: signs.algorithm,
         })
     }
 
@@ -349,16 +401,11 @@ impl StoredKeys {
         if is_configured && wanted.is_none() {
             return Err(KeysError::NewMasterKeyNeeded);
         }
-        // What a crash left is finished first.
         self.check_master().await?;
-        let (mut tx, rows, old) = attempts(|| async {
-            let mut tx = self.0.db.write().await?;
-            store::begin_change(&mut tx).await?;
-            let rows = store::list(&mut tx).await?;
-            let old = master.find(&rows)?;
-            Ok((tx, rows, old))
-        })
-        .await?;
+        let (mut tx, rows) = self.lock().await?;
+        let old = master.find(&rows)?;
+        // What a crash left is finished first, or the next one of then would be taken for that of now.
+        master.finish(&old)?;
         let new = match wanted {
             Some(wanted) if is_configured || wanted == old => wanted,
             wanted => master.prepare(wanted)?,
@@ -374,13 +421,11 @@ impl StoredKeys {
             keys += 1;
         }
         tx.commit().await?;
-        if is_configured {
-            return Ok(Rewrapped { keys, old: None });
-        }
-        master.replace(&old, &new)?;
+        let old = self.finish_master(&new).await?;
         Ok(Rewrapped {
             keys,
-            old: Some(master.old_path()),
+            is_configured,
+            old,
         })
     }
 
@@ -393,7 +438,7 @@ impl StoredKeys {
         loop {
             match attempts(|| self.attempt(&decide, spare.as_ref())).await? {
                 Attempt::Done(changed) => return Ok(changed),
-                Attempt::NeedsKey => spare = Some(generate(self.0.rules.algorithm).await?),
+                Attempt::NeedsKey(algorithm) => spare = Some(generate(algorithm).await?),
             }
         }
     }
@@ -407,7 +452,13 @@ impl StoredKeys {
         let mut tx = self.0.db.write().await?;
         store::begin_change(&mut tx).await?;
         let rows = store::list(&mut tx).await?;
-        let Decision { steps, said } = decide(&keys_of(&rows)?, now)?;
+        let Decision { steps, said } = decide(&keys_of(&rows), now)?;
+        // What goes need not be opened: it may be going because it cannot be.
+        let goes = |row: &StoredKey| {
+            let kid = &row.kid;
+            (steps.iter()).any(|step| matches!(step, Step::Remove { kid: gone } if gone == kid))
+        };
+        let staying: Vec<_> = rows.into_iter().filter(|row| !goes(row)).collect();
         let is_change = !steps.is_empty();
         let mut made = None;
         for step in &steps {
@@ -415,11 +466,14 @@ impl StoredKeys {
                 Step::Activate { kid, at } => store::activate(&mut tx, kid, *at).await?,
                 Step::Retire { kid } => store::retire(&mut tx, kid, now).await?,
                 Step::Remove { kid } => store::remove(&mut tx, kid, now).await?,
-                Step::Make(state) => {
-                    let Some(spare) = spare else {
-                        return Ok(Attempt::NeedsKey);
+                Step::Redate { kid, state } => store::redate(&mut tx, kid, *state, now).await?,
+                Step::Make { state, algorithm } => {
+                    let fits =
+                        |spare: &&(PrivateKey, SigningKey)| spare.1.algorithm() == *algorithm;
+                    let Some(spare) = spare.filter(fits) else {
+                        return Ok(Attempt::NeedsKey(*algorithm));
                     };
-                    made = Some(self.insert(&mut tx, &rows, spare, *state, now).await?);
+                    made = Some(self.insert(&mut tx, &staying, spare, *state, now).await?);
                 }
             }
         }
@@ -428,7 +482,7 @@ impl StoredKeys {
             tx.commit().await?;
         }
         // Where nothing was to be done the transaction is dropped, and nobody reads anything anew.
-        log(&steps, made.as_ref());
+        log(&steps);
         Ok(Attempt::Done(Changed {
             said,
             is_change,
@@ -440,22 +494,23 @@ impl StoredKeys {
     async fn insert(
         &self,
         tx: &mut Tx,
-        rows: &[StoredKey],
+        staying: &[StoredKey],
         (private, key): &(PrivateKey, SigningKey),
         state: State,
         now: Timestamp,
     ) -> Result<Key, KeysError> {
-        // The one that opens what is there: another would add keys that nobody can open with it.
-        let master = self.0.master.find(rows)?;
+        // The one that opens what is there: another would add keys that nobody can open with it. It
+        // need not open all: a damaged key is no reason to make none.
+        let (master, _) = self.0.master.find_best(staying)?;
         let made = Key {
             kid: key.kid().to_owned(),
-            algorithm: key.algorithm(),
+            algorithm: Some(key.algorithm()),
             state,
             since: now,
             created_at: now,
         };
         let sealed = master.seal(&made.kid, private.pkcs8());
-        store::insert(tx, &made, &sealed).await?;
+        store::insert(tx, &made, key.algorithm(), &sealed).await?;
         Ok(made)
     }
 }
@@ -485,9 +540,7 @@ where
     .await?
 }
 
-async fn generate(
-    algorithm: crate::token::Algorithm,
-) -> Result<(PrivateKey, SigningKey), KeysError> {
+async fn generate(algorithm: Algorithm) -> Result<(PrivateKey, SigningKey), KeysError> {
     let make = move || {
         let private = PrivateKey::generate(algorithm)?;
         let key = private.signing_key()?;
@@ -500,8 +553,8 @@ async fn generate(
         .map_err(KeysError::from)
 }
 
-fn keys_of(rows: &[StoredKey]) -> Result<Vec<Key>, KeysError> {
-    Ok(rows.iter().map(StoredKey::key).collect::<Result<_, _>>()?)
+fn keys_of(rows: &[StoredKey]) -> Vec<Key> {
+    rows.iter().map(StoredKey::key).collect()
 }
 
 fn named<'a>(keys: &'a [Key], name: &str) -> Result<&'a Key, KeysError> {
@@ -522,35 +575,39 @@ fn named<'a>(keys: &'a [Key], name: &str) -> Result<&'a Key, KeysError> {
 }
 
 fn open(master: &MasterKey, row: &StoredKey) -> Result<SigningKey, KeysError> {
+    let algorithm = row.algorithm.parse();
+    let algorithm = algorithm.map_err(|_: KeyError| KeysError::UnknownAlgorithm {
+        kid: row.kid.clone(),
+        algorithm: row.algorithm.clone(),
+    })?;
+    let damaged = || KeysError::Damaged {
+        kid: row.kid.clone(),
+    };
     let pkcs8 = open_sealed(master, row)?;
-    let key = PrivateKey::from_pkcs8(row.algorithm.parse()?, pkcs8).signing_key()?;
+    let key = PrivateKey::from_pkcs8(algorithm, pkcs8).signing_key();
     // The row's name is bound into the seal and is the key's own thumbprint.
-    if key.kid() == row.kid {
-        Ok(key)
-    } else {
-        Err(KeyError::Malformed.into())
-    }
+    key.ok()
+        .filter(|key| key.kid() == row.kid)
+        .ok_or_else(damaged)
 }
 
 fn open_sealed(master: &MasterKey, row: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     master
         .open(&row.kid, &row.sealed)
-        .ok_or(KeysError::WrongMasterKey)
+        .ok_or_else(|| KeysError::Damaged {
+            kid: row.kid.clone(),
+        })
 }
 
-/// What was done, a line a step: who reads the log later wants to know which key signed when.
-fn log(steps: &[Step], made: Option<&Key>) {
+/// What no state shows: the rest is logged by every instance that follows it, whoever did it.
+fn log(steps: &[Step]) {
     for step in steps {
-        match step {
-            Step::Activate { kid, .. } => tracing::info!(key.id = kid, "a key signs from here on"),
-            Step::Retire { kid } => {
-                tracing::info!(key.id = kid, "a key signs no more, and still verifies");
-            }
-            Step::Remove { kid } => tracing::info!(key.id = kid, "a key is removed"),
-            Step::Make(state) => {
-                let kid = made.map(|key| key.kid.as_str());
-                tracing::info!(key.id = kid, key.state = state.as_str(), "a key was made");
-            }
+        if let Step::Redate { kid, state } = step {
+            tracing::warn!(
+                key.id = kid,
+                key.state = state.as_str(),
+                "a key's time was later than now, and counts from now: some server's clock is wrong"
+            );
         }
     }
 }
@@ -558,12 +615,11 @@ fn log(steps: &[Step], made: Option<&Key>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::Algorithm;
 
     fn key(kid: &str, state: State) -> Key {
         Key {
             kid: kid.to_owned(),
-            algorithm: Algorithm::Es256,
+            algorithm: Some(Algorithm::Es256),
             state,
             since: Timestamp::from_secs(0),
             created_at: Timestamp::from_secs(0),
@@ -626,8 +682,8 @@ mod tests {
 
     async fn opens(keys: &StoredKeys) -> bool {
         let rows = keys.read().await.unwrap().rows;
-        keys.open(&rows, |_| true)
-            .is_ok_and(|opened| opened.len() == 1)
+        let opened = keys.open(&rows, |_| true);
+        opened.len() == 1 && opened.iter().all(Result::is_ok)
     }
 
     fn names(folder: &tempfile::TempDir) -> Vec<String> {
@@ -657,10 +713,28 @@ mod tests {
         assert_eq!(names(&folder), ["master.key", "master.key.old"]);
         let kept = MasterKey::read(&rewrapped.old.unwrap()).unwrap().unwrap();
         assert_eq!(kept, old);
-        // And once more, over what the first one left.
-        keys.rewrap(None).await.unwrap();
+        // And again, beside what the ones before left.
+        for _ in 0..2 {
+            keys.rewrap(None).await.unwrap();
+        }
         assert!(starts(&folder).await);
-        assert_eq!(names(&folder), ["master.key", "master.key.old"]);
+        let kept = ["master.key.old", "master.key.old.2", "master.key.old.3"];
+        assert_eq!(names(&folder)[1..], kept);
+        let kept = kept.map(|name| MasterKey::read(&folder.path().join(name)).unwrap().unwrap());
+        assert!(kept[0] == old && kept[1] == new && kept[2] != new);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn master_key_that_two_replace_at_once_opens_and_none_is_lost() {
+        let (folder, keys) = with_key(None).await;
+        let beside = reopened(&folder, None).await;
+
+        let (here, there) = tokio::join!(keys.rewrap(None), beside.rewrap(None));
+
+        assert!(here.is_ok() && there.is_ok(), "{here:?} {there:?}");
+        assert!(starts(&folder).await);
+        let kept = ["master.key", "master.key.old", "master.key.old.2"];
+        assert_eq!(names(&folder), kept);
     }
 
     #[tokio::test]
@@ -673,7 +747,8 @@ mod tests {
         assert!(opens(&running).await);
         running.rotate(Rotation::Published).await.unwrap();
         let rows = beside.read().await.unwrap().rows;
-        assert_eq!(beside.open(&rows, |_| true).unwrap().len(), 2);
+        let opened = beside.open(&rows, |_| true);
+        assert_eq!(opened.iter().filter(|key| key.is_ok()).count(), 2);
     }
 
     #[tokio::test]
@@ -688,6 +763,8 @@ mod tests {
         let path = folder.path().join("master.key");
         assert_eq!(MasterKey::read(&path).unwrap().unwrap(), prepared);
         assert!(starts(&folder).await);
+
+        std::fs::remove_file(folder.path().join("master.key.old")).unwrap();
 
         // After the database was sealed anew, before the files changed places.
         let old = prepared;
@@ -731,6 +808,65 @@ mod tests {
         assert!(starts(&folder).await);
     }
 
+    /// As a disk, or somebody at the database, damages a key.
+    async fn damage(keys: &StoredKeys, kid: &str) {
+        let mut tx = keys.0.db.write().await.unwrap();
+        store::reseal(&mut tx, kid, b"not what it was")
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn damaged_key_is_named_and_the_others_are_opened() {
+        let (_folder, keys) = with_key(None).await;
+        let next = keys.rotate(Rotation::Published).await.unwrap().kid;
+        damage(&keys, &next).await;
+
+        let named = keys.check_master().await.unwrap_err().to_string();
+        assert!(
+            named.starts_with(&format!("the key {next} cannot be opened")),
+            "{named}"
+        );
+        let rows = keys.read().await.unwrap().rows;
+        let opened = keys.open(&rows, |_| true);
+        assert_eq!(opened.iter().filter(|key| key.is_ok()).count(), 1);
+
+        keys.revoke(&next).await.unwrap();
+        assert!(keys.check_master().await.is_ok() && opens(&keys).await);
+    }
+
+    #[tokio::test]
+    async fn only_key_is_revoked_though_it_is_damaged() {
+        let (folder, keys) = with_key(None).await;
+        let kid = keys.list().await.unwrap().remove(0).kid;
+        damage(&keys, &kid).await;
+
+        let signs = keys.revoke(&kid).await.unwrap().signs;
+
+        assert_ne!(signs, kid);
+        assert!(starts(&folder).await);
+    }
+
+    #[tokio::test]
+    async fn lost_master_key_is_no_matter_once_every_key_is_revoked() {
+        let (folder, keys) = with_key(None).await;
+        keys.rotate(Rotation::Published).await.unwrap();
+        std::fs::remove_file(folder.path().join("master.key")).unwrap();
+        let keys_there = reopened(&folder, None).await;
+        let missing = keys_there.check_master().await.unwrap_err();
+        assert!(
+            matches!(missing, KeysError::MasterKeyMissing { .. }),
+            "{missing}"
+        );
+
+        for key in keys.list().await.unwrap() {
+            keys_there.revoke(&key.kid).await.unwrap();
+        }
+
+        assert!(starts(&folder).await);
+    }
+
     #[tokio::test]
     async fn configured_master_key_is_replaced_by_one_that_is_given() {
         let old = MasterKey::generate();
@@ -762,9 +898,75 @@ mod tests {
 
         keys.begin().await.unwrap();
 
-        let states = reopened(&folder, None).await.list().await.unwrap();
-        let mut states: Vec<_> = states.iter().map(|key| key.state.as_str()).collect();
+        let states = reopened(&folder, None).await.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "retiring"]);
+    }
+
+    fn in_words(keys: &[Key]) -> Vec<&'static str> {
+        let mut states: Vec<_> = keys.iter().map(|key| key.state.as_str()).collect();
         states.sort_unstable();
-        assert_eq!(states, ["active", "retiring"]);
+        states
+    }
+
+    /// A database with one key from before there were states.
+    async fn with_unplaced() -> (tempfile::TempDir, StoredKeys, String) {
+        let (folder, keys) = with_key(None).await;
+        let kid = keys.list().await.unwrap().remove(0).kid;
+        let mut tx = keys.0.db.write().await.unwrap();
+        store::unplace(&mut tx, &kid).await.unwrap();
+        tx.commit().await.unwrap();
+        (folder, keys, kid)
+    }
+
+    #[tokio::test]
+    async fn rotation_before_the_first_start_after_the_upgrade_publishes_and_does_not_sign() {
+        let (_folder, keys, old) = with_unplaced().await;
+        assert_eq!(in_words(&keys.list().await.unwrap()), ["active"]);
+
+        let rotated = keys.rotate(Rotation::Published).await.unwrap();
+
+        assert_eq!(rotated.before, Some(old));
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "pending"]);
+    }
+
+    #[tokio::test]
+    async fn rotation_at_once_keeps_what_a_key_signed_from_before_states() {
+        let (_folder, keys, old) = with_unplaced().await;
+
+        let rotated = keys.rotate(Rotation::AtOnce).await.unwrap();
+
+        assert_eq!(rotated.before, Some(old));
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "retiring"]);
+    }
+
+    #[tokio::test]
+    async fn key_from_before_states_is_revoked_as_the_one_that_signs() {
+        let (_folder, keys, old) = with_unplaced().await;
+
+        let revoked = keys.revoke(&old).await.unwrap();
+
+        assert_eq!(revoked.was, State::Active);
+        let states = keys.read().await.unwrap().keys;
+        assert_eq!(in_words(&states), ["active", "removed"]);
+    }
+
+    #[tokio::test]
+    async fn key_that_a_clock_wrote_which_was_ahead_signs_after_its_time() {
+        let (_folder, keys) = with_key(None).await;
+        let next = keys.rotate(Rotation::Published).await.unwrap().kid;
+        let mut tx = keys.0.db.write().await.unwrap();
+        let ahead = keys.now().plus(REMEMBERED);
+        store::redate(&mut tx, &next, State::Pending, ahead)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+
+        keys.settle().await.unwrap();
+
+        let read = keys.read().await.unwrap().keys;
+        let next = read.iter().find(|key| key.kid == next).unwrap();
+        assert_eq!((next.state, next.since), (State::Pending, keys.now()));
     }
 }

@@ -6,7 +6,12 @@
 mod migrate;
 mod types;
 
-use std::{error::Error, path::Path, str::FromStr as _, time::Duration};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    time::Duration,
+};
 
 use sqlx::{
     PgPool, Postgres, Sqlite, SqlitePool, Transaction,
@@ -237,6 +242,13 @@ pub enum OpenError {
     /// Another Countersign's schema is newer, or a migration failed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+}
+
+/// The file that a URL names; `None` where it names no `SQLite`.
+pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let url = url.starts_with("sqlite:").then_some(url)?;
+    let options = SqliteConnectOptions::from_str(url).ok()?;
+    Some(options.get_filename().to_path_buf())
 }
 
 impl Db {

@@ -139,6 +139,12 @@ impl VerifyingKey {
         self.0.jwk.as_ref()
     }
 
+    /// What it is called by its own parts alone (RFC 7638), whatever its owner calls it; `None` for a
+    /// secret.
+    pub fn thumbprint(&self) -> Option<String> {
+        self.jwk().and_then(|jwk| thumbprint(jwk).ok())
+    }
+
     pub(super) fn decoding_key(&self) -> &DecodingKey {
         &self.0.key
     }

@@ -43,7 +43,7 @@ async fn document_lists_every_operation_with_its_answers() {
 
     assert_snapshot!(document["openapi"].as_str().unwrap(), @"3.1.0");
     assert_snapshot!(list, @r"
-    GET /.well-known/jwks.json: 200 304
+    GET /.well-known/jwks.json: 200 304 503
     POST /auth: 200 400 401 413 415 422 429 503
     GET /auth/config: 200
     POST /auth/logout (token, or another way): 204 400 401 403 413 415 422 503

@@ -21,6 +21,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    refresh::Log,
     support::{Answer, Binary, Database, PASSWORD, TestApp, backends, countersign, credentials},
     tokens::segment,
 };
@@ -233,6 +234,32 @@ backends! {
         assert_eq!(published(&beside).await.len(), 2);
     }
 
+    async fn revoked_key_is_refused_beside_a_key_of_an_unknown_algorithm(app: TestApp) {
+        let beside = app.beside().await;
+        let token = app.register("ada@example.com").await;
+        let next = beside.app.keys.rotate(Rotation::Published).await.unwrap().kid;
+        let statement = format!("UPDATE countersign_keys SET algorithm = 'ES1024' WHERE kid = '{next}'");
+        match &app.app.db {
+            Db::Sqlite { write, .. } => drop(sqlx::query(sqlx::AssertSqlSafe(statement)).execute(write).await.unwrap()),
+            Db::Postgres(pool) => drop(sqlx::query(sqlx::AssertSqlSafe(statement)).execute(pool).await.unwrap()),
+        }
+
+        beside.app.keys.revoke(&kid(&token)).await.unwrap();
+
+        let failed = app.app.keys.check().await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            format!(
+                "the key {next} cannot be opened: it is for ES1024, which this version does not know. \
+                 Use the newer version, or remove that key: countersign keys revoke {next}"
+            )
+        );
+        assert_eq!(status(&app, &token).await, 401);
+        app.app.keys.revoke(&next).await.unwrap();
+        check(&app.app).await;
+        assert_eq!(status(&app, &app.sign_in("ada@example.com").await).await, 200);
+    }
+
     async fn rotation_at_once_signs_at_once_and_keeps_what_was_signed(app: TestApp) {
         let old = app.register("ada@example.com").await;
 
@@ -306,6 +333,25 @@ async fn published_keys_may_be_remembered_for_less_than_a_key_is_pending() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_did_to_keys_is_logged_by_every_server() {
+    let app = TestApp::with(&[]).await;
+    let beside = app.beside().await;
+    let (log, _guard) = Log::begin();
+
+    beside.app.keys.rotate(Rotation::Published).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("a key was made, and is published"), 2);
+    let rotated = beside.app.keys.rotate(Rotation::AtOnce).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("a key signs from here on"), 2);
+    assert_eq!(log.count("a key signs no more, and still verifies"), 2);
+    beside.app.keys.revoke(&rotated.kid).await.unwrap();
+    check(&app.app).await;
+    assert_eq!(log.count("WARN"), 2);
+    assert_eq!(log.count("a key was removed at once"), 2);
+}
+
+#[tokio::test]
 async fn schedule_may_be_off() {
     let app = TestApp::with(&[("KEYS__ROTATE_EVERY", "off")]).await;
     let first = published(&app).await;
@@ -350,6 +396,89 @@ async fn keys_of_a_system_before_this_one_verify_and_are_published() {
     for token in [&old.access, &new.access] {
         assert_eq!(status(&app, token).await, 200);
         assert!(published(&app).await.contains(&kid(token)));
+    }
+}
+
+#[tokio::test]
+async fn revoked_key_stays_refused_where_a_file_of_other_keys_has_it() {
+    let mut app = TestApp::with(&[]).await;
+    let stolen = app.register_pair("ada@example.com").await;
+    let revoked = kid(&stolen.access);
+    let jwks: Value = serde_json::from_str(app.get(routes::JWKS).await.body()).unwrap();
+    // Under its own name, and under one that somebody gave it.
+    let mut renamed = jwks["keys"][0].clone();
+    renamed["kid"] = json!("renamed");
+    let both = json!({ "keys": [jwks["keys"][0], renamed] });
+    std::fs::write(app.path("jwks.json"), both.to_string()).unwrap();
+    app.reconfigure(&[("TOKEN__VERIFICATION_KEYS", "jwks.json")])
+        .await;
+    assert_eq!(status(&app, &stolen.access).await, 200);
+
+    let signs = app.app.keys.revoke(&revoked).await.unwrap().signs;
+
+    assert_eq!(status(&app, &stolen.access).await, 401);
+    assert_eq!(published(&app).await, [&*signs]);
+    app.restart().await;
+    assert_eq!(status(&app, &stolen.access).await, 401);
+    assert_eq!(published(&app).await, [&*signs]);
+}
+
+#[tokio::test]
+async fn revoking_says_where_a_file_still_has_the_key() {
+    let mut app = TestApp::with(&[]).await;
+    let jwks = app.get(routes::JWKS).await.body().to_owned();
+    std::fs::write(app.path("jwks.json"), jwks).unwrap();
+    let name = published(&app).await.remove(0);
+    app.stop().await;
+    let revoke = |name: &str| {
+        let output = countersign()
+            .args(["keys", "revoke", name, "--data-dir", "."])
+            .current_dir(app.path(""))
+            .env("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "jwks.json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+
+    let [said, warned] = revoke(&name);
+
+    let expected =
+        format!("warning: the file of `token.verification_keys` has the revoked key {name}");
+    assert!(warned.starts_with(&expected), "{warned}");
+    let next = said
+        .lines()
+        .find_map(|line| line.split_once(" (ES256) signs now"));
+    let [_, warned] = revoke(next.unwrap().0);
+    assert_eq!(warned, "");
+}
+
+#[tokio::test]
+async fn command_with_another_algorithm_keeps_that_of_the_servers_and_says_so() {
+    let mut app = TestApp::with(&[("TOKEN__ALGORITHM", "EdDSA")]).await;
+    let first = published(&app).await.remove(0);
+    app.stop().await;
+    // As ES256 is the default.
+    let run = |arguments: &[&str]| {
+        let output = countersign()
+            .args([&["keys"], arguments, &["--data-dir", "."]].concat())
+            .current_dir(app.path(""))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+
+    for (arguments, says) in [
+        (&["revoke", &first] as &[_], " (EdDSA) signs now."),
+        (&["rotate", "--now"], " (EdDSA) signs now."),
+        (&["rotate"], " (EdDSA).\nIt is published now"),
+    ] {
+        let [said, warned] = run(arguments);
+
+        assert!(said.contains(says), "{said}");
+        let expected = "warning: `token.algorithm` is ES256 here, and the key is for EdDSA";
+        assert!(warned.starts_with(expected), "{warned}");
     }
 }
 
@@ -411,6 +540,11 @@ async fn running_server_follows_the_command_line(database: Database) {
     let (code, again) = command(folder, &database, &["rotate"]);
     assert_eq!(code, 1);
     assert!(again.contains("the next key is there already"), "{again}");
+    assert!(
+        again.contains("Z; `countersign keys rotate --now` makes it"),
+        "{again}"
+    );
+    assert!(!again.contains('.'), "no part of a second: {again}");
     let sign_in = async || {
         kid(&server
             .post(routes::SIGN_IN, &body)
@@ -489,6 +623,42 @@ async fn postgres_server_follows_the_command_line() {
     }
 }
 
+#[tokio::test]
+async fn stored_keys_are_listed_revoked_and_rewrapped_beside_a_key_of_the_configuration() {
+    let mut app = TestApp::with(&[]).await;
+    let jwks = app.get(routes::JWKS).await.body().to_owned();
+    std::fs::write(app.path("jwks.json"), jwks).unwrap();
+    let stored = published(&app).await.remove(0);
+    app.stop().await;
+    let run = |arguments: &[&str]| {
+        let output = countersign()
+            .args([&["keys"], arguments, &["--data-dir", "."]].concat())
+            .current_dir(app.path(""))
+            .env("COUNTERSIGN_TOKEN__PRIVATE_KEY", P256)
+            .env("COUNTERSIGN_TOKEN__VERIFICATION_KEYS", "jwks.json")
+            .output()
+            .unwrap();
+        let [said, warned] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{warned}");
+        let note = "note: the key that signs is `token.private_key` of the configuration";
+        assert!(warned.starts_with(note), "{warned}");
+        (said, warned)
+    };
+
+    assert!(run(&["list"]).0.contains(&stored));
+    assert!(run(&["rewrap"]).0.starts_with("1 key is sealed"));
+    let (said, warned) = run(&["revoke", &stored]);
+    assert!(
+        said.starts_with("Removed") && !said.contains("signs now"),
+        "{said}"
+    );
+    assert!(
+        warned.contains("Until then, and a restart, servers accept it"),
+        "{warned}"
+    );
+}
+
 #[test]
 fn keys_of_the_configuration_are_none_of_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -519,6 +689,23 @@ fn keys_of_the_configuration_are_none_of_the_command_line() {
     assert_snapshot!(run(&[]), @r"
     error: there is no database at ./data/countersign.db: run this where the server runs, or name its folder with --data-dir
     ");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn command_makes_no_database_where_its_url_names_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = countersign()
+        .args(["keys", "rotate", "--database-url", "sqlite:counetrsign.db"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_snapshot!(
+        String::from_utf8(output.stderr).unwrap(),
+        @"error: there is no database at counetrsign.db: `database.url` has to name the one of the servers, and this makes none"
+    );
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
@@ -678,11 +865,18 @@ async fn instance_that_cannot_open_the_new_key_signs_on_until_nobody_accepts_it(
     assert!(matches!(refused, KeysError::WrongMasterKey), "{refused}");
     assert_eq!(kid(&app.sign_in("ada@example.com").await), kid(&token));
     assert_eq!(app.get(routes::READYZ).await.status(), 200);
+    // Whoever remembered these keys would lack the one that signs elsewhere.
+    let published = app.get(routes::JWKS).await;
+    assert_snapshot!(published.summary(), @"503 application/problem+json unavailable");
+    assert_eq!(published.header("cache-control"), "no-store");
 
     elsewhere.revoke(&kid(&token)).await.unwrap();
     app.app.keys.check().await.unwrap_err();
     assert_eq!(status(&app, &token).await, 401);
-    assert_eq!(app.get(routes::READYZ).await.status(), 503);
+    let ready = app.get(routes::READYZ).await;
+    assert_eq!(ready.status(), 503);
+    let detail = "There is no key to sign with. The server's log says why.";
+    assert_eq!(ready.json()["detail"], detail);
     let answer = app
         .post(routes::SIGN_IN, &credentials("ada@example.com", PASSWORD))
         .await;

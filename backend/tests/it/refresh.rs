@@ -735,12 +735,13 @@ pub(crate) async fn cookie_of(app: &TestApp, email: &str) -> String {
     answer.set_cookie(COOKIE).unwrap().0
 }
 
+/// What is logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// What this thread logs, as long as the guard is kept.
-    fn begin() -> (Self, DefaultGuard) {
+    pub(crate) fn begin() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -749,7 +750,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    fn count(&self, words: &str) -> usize {
+    pub(crate) fn count(&self, words: &str) -> usize {
         let bytes = self.0.lock().unwrap();
         String::from_utf8_lossy(&bytes).matches(words).count()
     }
