@@ -4,7 +4,7 @@
 //! `states.rs` has the rules of when a key signs and when it goes, `stored.rs` carries them out in the
 //! database, `ring.rs` follows the database without a restart, `master.rs` seals.
 
-pub mod http;
+pub(crate) mod http;
 mod master;
 mod ring;
 mod states;
